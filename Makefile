@@ -1,0 +1,27 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo build test lint teardown
+
+# The end-to-end tests stop processes at named places; without WORKERPOOL_CRASH_AT in the environment those places do nothing.
+BUILD := --workspace --features workerpool/crash-points
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install and start what this machine lacks (npm packages, Docker engine); what is done is left alone
+	@ci/setup
+
+demo: setup ## A whole deal: chain, pool, two workers, the real SDK, results; KEEP=1 leaves it running
+	@cargo build $(BUILD) --bins
+	@KEEP=$(KEEP) $${CARGO_TARGET_DIR:-target}/debug/demo
+
+build: ## Build everything, tests included
+	@cargo build $(BUILD) --all-targets
+
+test: setup build ## Every test, end to end included
+	@cargo test $(BUILD)
+
+lint: ## Format, lints, licences and duplicates of dependencies
+	@ci/lint
+
+teardown: ## Stop what setup started
+	@ci/teardown
