@@ -1,0 +1,223 @@
+//! The outbox's working set in memory: every live record, who waits for its outcome, and which nonces are taken.
+//!
+//! Nothing here is asynchronous and nothing is decided here about sending; the store always knows it before the book.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use alloy_primitives::B256;
+use poco::units::BlockNumber;
+use tokio::sync::oneshot;
+
+use super::{
+    intent::{Attempt, OutboxRecord, Outcome, Stage},
+    signing::Signed,
+};
+
+/// A live record and what only this process knows about it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) record: OutboxRecord,
+    pub(super) waiters: Vec<oneshot::Sender<Outcome>>,
+    /// Order of arrival.
+    pub(super) turn: u64,
+    /// When the newest attempt was signed, or loaded.
+    pub(super) signed_at: Instant,
+    /// The chain's height when the newest attempt was signed; 0 when loaded.
+    pub(super) signed_at_block: u64,
+    /// When a transaction of it was last handed to the nodes by this process.
+    pub(super) sent_at: Option<Instant>,
+    /// Whether a node took one of its transactions from this process.
+    pub(super) taken: bool,
+    /// The nodes asked for a higher fee.
+    pub(super) too_cheap: bool,
+    /// Its receipt was seen.
+    pub(super) receipt_seen: bool,
+    /// Since when its nonce is used up although none of its transactions is found in a block.
+    pub(super) displaced_since: Option<Instant>,
+}
+
+impl Entry {
+    fn new(record: OutboxRecord, turn: u64) -> Self {
+        Self {
+            record,
+            waiters: Vec::new(),
+            turn,
+            signed_at: Instant::now(),
+            signed_at_block: 0,
+            sent_at: None,
+            taken: false,
+            too_cheap: false,
+            receipt_seen: false,
+            displaced_since: None,
+        }
+    }
+}
+
+/// A record in flight, copied out of the book so that nothing is locked while the network is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Flight {
+    pub(super) key: String,
+    pub(super) nonce: u64,
+    pub(super) gas: u64,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+impl Flight {
+    pub(super) fn hashes_newest_first(&self) -> impl Iterator<Item = B256> {
+        self.attempts.iter().rev().map(|attempt| attempt.hash)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    entries: BTreeMap<String, Entry>,
+    turns: u64,
+}
+
+impl Book {
+    pub(super) fn load(mut records: Vec<OutboxRecord>) -> Self {
+        records.sort_by(|a, b| (a.accepted, &a.intent.key).cmp(&(b.accepted, &b.intent.key)));
+        let mut book = Self::default();
+        for record in records {
+            book.insert(record);
+        }
+        book
+    }
+
+    pub(super) fn insert(&mut self, record: OutboxRecord) {
+        self.turns += 1;
+        let entry = Entry::new(record, self.turns);
+        self.entries.insert(entry.record.intent.key.clone(), entry);
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    pub(super) fn change(&mut self, key: &str, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            change(entry);
+        }
+    }
+
+    /// Whether there is anything to do or to watch.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Intents with nothing signed, in order of arrival.
+    pub(super) fn waiting(&self) -> Vec<OutboxRecord> {
+        let mut waiting: Vec<_> = self
+            .entries
+            .values()
+            .filter(|entry| entry.record.stage == Stage::Waiting)
+            .collect();
+        waiting.sort_by_key(|entry| entry.turn);
+        waiting
+            .into_iter()
+            .map(|entry| entry.record.clone())
+            .collect()
+    }
+
+    /// Records in flight, by nonce.
+    pub(super) fn flights(&self) -> Vec<Flight> {
+        let mut flights: Vec<_> = self.entries.values().filter_map(flight_of).collect();
+        flights.sort_by_key(|flight| flight.nonce);
+        flights
+    }
+
+    /// Settled records whose block is young.
+    pub(super) fn watched(&self) -> Vec<OutboxRecord> {
+        self.entries
+            .values()
+            .map(|entry| &entry.record)
+            .filter(|record| matches!(record.stage, Stage::Settled { .. }))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let mut counts = (0, 0);
+        for entry in self.entries.values() {
+            match entry.record.stage {
+                Stage::Waiting => counts.0 += 1,
+                Stage::Sending { .. } => counts.1 += 1,
+                Stage::Settled { .. } => {}
+            }
+        }
+        counts
+    }
+
+    /// The `count` lowest nonces from `first` on that no record holds. Filling holes first leaves no gap behind.
+    pub(super) fn free_nonces(&self, first: u64, count: usize) -> Vec<u64> {
+        let taken: BTreeSet<u64> = self
+            .entries
+            .values()
+            .filter_map(|entry| entry.record.nonce())
+            .collect();
+        (first..)
+            .filter(|nonce| !taken.contains(nonce))
+            .take(count)
+            .collect()
+    }
+
+    /// Notes that a first or a further transaction of `key` is signed and stored.
+    pub(super) fn sign(&mut self, key: &str, stage: Stage, head: BlockNumber) {
+        self.change(key, |entry| {
+            entry.record.stage = stage;
+            entry.signed_at = Instant::now();
+            entry.signed_at_block = head.0;
+            entry.sent_at = None;
+            entry.too_cheap = false;
+        });
+    }
+
+    /// Puts in the stored `record`, tells the waiters, and forgets it when nothing is left to watch.
+    pub(super) fn settle(&mut self, record: OutboxRecord) {
+        let Stage::Settled { outcome, .. } = &record.stage else {
+            return;
+        };
+        let outcome = outcome.clone();
+        let key = record.intent.key.clone();
+        let live = record.is_live();
+        self.change(&key, |entry| {
+            entry.record = record;
+            for waiter in entry.waiters.drain(..) {
+                // Whoever waited may have gone.
+                let _ = waiter.send(outcome.clone());
+            }
+        });
+        if !live {
+            self.entries.remove(&key);
+        }
+    }
+}
+
+fn flight_of(entry: &Entry) -> Option<Flight> {
+    match &entry.record.stage {
+        Stage::Sending {
+            nonce,
+            gas,
+            attempts,
+        } => Some(Flight {
+            key: entry.record.intent.key.clone(),
+            nonce: *nonce,
+            gas: *gas,
+            attempts: attempts.clone(),
+        }),
+        Stage::Waiting | Stage::Settled { .. } => None,
+    }
+}
+
+impl From<Signed> for Attempt {
+    fn from(signed: Signed) -> Self {
+        Self {
+            hash: signed.hash,
+            raw: signed.raw,
+            offer: signed.offer,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Finding out what became of transactions: receipts, confirmations, and what a reorganisation took back.
+
+use std::time::Instant;
+
+use super::{
+    RECEIPT_SEEN,
+    book::Flight,
+    intent::{OutboxRecord, Outcome, Stage, Watched},
+    round::{Interrupted, Sender, View},
+};
+use crate::{NodeError, Receipt, Revert, node::CallRequest};
+
+/// The least number of block times for which a used-up nonce without a receipt of ours is put down to a slow node.
+const DOUBT: u32 = 3;
+
+impl Sender {
+    /// Looks for receipts of everything whose nonce is used up, and settles what is deep enough.
+    pub(super) async fn settle_mined(&mut self, view: &View) -> Result<(), Interrupted> {
+        let flights = self.shared.book().flights();
+        let mut done = Vec::new();
+        for flight in flights.iter().filter(|flight| flight.nonce < view.mined) {
+            match self.receipt_of(flight).await? {
+                Some(receipt) => {
+                    if let Some(record) = self.confirmed(flight, receipt, view).await {
+                        done.push(record);
+                    }
+                }
+                None => self.doubt(flight).await?,
+            }
+        }
+        Ok(self.settle(done).await?)
+    }
+
+    /// The receipt of whichever transaction of this nonce was mined.
+    async fn receipt_of(&self, flight: &Flight) -> Result<Option<Receipt>, NodeError> {
+        for hash in flight.hashes_newest_first() {
+            if let Some(receipt) = self.node.receipt(hash).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The settled record, once the block has as many blocks on top as the setting wants.
+    async fn confirmed(
+        &mut self,
+        flight: &Flight,
+        receipt: Receipt,
+        view: &View,
+    ) -> Option<OutboxRecord> {
+        let mut first_look = false;
+        self.shared.book().change(&flight.key, |entry| {
+            first_look = !entry.receipt_seen;
+            entry.receipt_seen = true;
+            entry.displaced_since = None;
+        });
+        if first_look {
+            tracing::info!(
+                intent = flight.key,
+                tx = %receipt.tx,
+                block = receipt.block.0,
+                succeeded = receipt.succeeded,
+                "transaction mined"
+            );
+            self.shared.settings.pass(RECEIPT_SEEN);
+        }
+        let depth = view.head.number.0.saturating_sub(receipt.block.0);
+        if depth < self.shared.settings.confirmations {
+            return None;
+        }
+        let record = self
+            .shared
+            .book()
+            .get(&flight.key)
+            .map(|entry| entry.record.clone())?;
+        let watched = Watched {
+            nonce: flight.nonce,
+            block: receipt.block,
+            attempts: flight.attempts.clone(),
+        };
+        let outcome = if receipt.succeeded {
+            Outcome::Mined { receipt }
+        } else {
+            let reason = self.why_reverted(&record, flight, &receipt).await;
+            tracing::warn!(intent = flight.key, tx = %receipt.tx, %reason, "transaction failed on the chain");
+            Outcome::Reverted { reason, receipt }
+        };
+        Some(OutboxRecord {
+            stage: Stage::Settled {
+                outcome,
+                watched: Some(watched),
+            },
+            ..record
+        })
+    }
+
+    /// Repeats a failed transaction as a call on the state before its block. That is only nearly the state it met.
+    async fn why_reverted(
+        &self,
+        record: &OutboxRecord,
+        flight: &Flight,
+        receipt: &Receipt,
+    ) -> Revert {
+        if receipt.gas_used >= flight.gas {
+            return Revert::OutOfGas;
+        }
+        let call = CallRequest {
+            from: Some(self.shared.wallet),
+            gas: Some(flight.gas),
+            ..CallRequest::new(record.intent.to, record.intent.calldata.clone())
+        };
+        let before = poco::units::BlockNumber(receipt.block.0.saturating_sub(1));
+        match self.node.call_raw(&call, Some(before)).await {
+            Err(NodeError::Reverted(reason)) => reason,
+            Ok(_) => Revert::Other("the call succeeds on the block before".to_owned()),
+            Err(error) => Revert::Other(format!("the reason cannot be read: {error}")),
+        }
+    }
+
+    /// The nonce is used up and none of our transactions is in a block: either this node is slow, or another program
+    /// used the wallet. Only after some blocks of certainty the intent goes back to the queue, for a new nonce; none of
+    /// its old transactions can be mined any more.
+    async fn doubt(&mut self, flight: &Flight) -> Result<(), Interrupted> {
+        let mut since = None;
+        self.shared.book().change(&flight.key, |entry| {
+            since = Some(*entry.displaced_since.get_or_insert_with(Instant::now));
+        });
+        let settings = &self.shared.settings;
+        let patience = (settings.block_time * DOUBT).max(settings.stuck_after);
+        if since.is_none_or(|since| since.elapsed() < patience) {
+            return Ok(());
+        }
+        for hash in flight.hashes_newest_first() {
+            if self.node.knows(hash).await? {
+                return Ok(());
+            }
+        }
+        tracing::warn!(
+            intent = flight.key,
+            nonce = flight.nonce,
+            "another transaction took this nonce; another program uses this wallet"
+        );
+        self.back_to_queue(flight).await
+    }
+
+    async fn back_to_queue(&mut self, flight: &Flight) -> Result<(), Interrupted> {
+        let Some(mut record) = self
+            .shared
+            .book()
+            .get(&flight.key)
+            .map(|entry| entry.record.clone())
+        else {
+            return Ok(());
+        };
+        record.stage = Stage::Waiting;
+        self.shared
+            .store
+            .put(self.shared.wallet, vec![record])
+            .await?;
+        self.shared.book().change(&flight.key, |entry| {
+            entry.record.stage = Stage::Waiting;
+            entry.taken = false;
+            entry.sent_at = None;
+            entry.displaced_since = None;
+        });
+        Ok(())
+    }
+
+    /// Broadcasts again what was settled and vanished, and stops watching what is deep.
+    pub(super) async fn watch_settled(&mut self, view: &View) -> Result<(), Interrupted> {
+        let every = self.shared.settings.rebroadcast_every;
+        let mut deep = Vec::new();
+        let watched = self.shared.book().watched();
+        for record in watched {
+            let Stage::Settled {
+                outcome,
+                watched: Some(watched),
+            } = &record.stage
+            else {
+                continue;
+            };
+            if watched.nonce >= view.mined {
+                let mut due = false;
+                self.shared.book().change(&record.intent.key, |entry| {
+                    due = entry.sent_at.is_none_or(|sent| sent.elapsed() >= every);
+                    if due {
+                        entry.sent_at = Some(Instant::now());
+                    }
+                });
+                let mined = outcome.receipt().map(|receipt| receipt.tx);
+                let attempt = watched
+                    .attempts
+                    .iter()
+                    .find(|attempt| Some(attempt.hash) == mined)
+                    .or_else(|| watched.attempts.last());
+                if due && let Some(attempt) = attempt {
+                    tracing::warn!(
+                        intent = record.intent.key,
+                        tx = %attempt.hash,
+                        "a mined transaction left the chain; broadcasting it again"
+                    );
+                    if let Err(error) = self.node.send_raw(&attempt.raw).await {
+                        tracing::debug!(intent = record.intent.key, %error, "not taken yet");
+                    }
+                }
+            } else if view.head.number.0
+                >= watched
+                    .block
+                    .0
+                    .saturating_add(self.shared.settings.watch_depth)
+            {
+                let outcome = outcome.clone();
+                deep.push(super::round::settled(record, outcome));
+            }
+        }
+        self.archive(deep).await
+    }
+
+    async fn archive(&mut self, records: Vec<OutboxRecord>) -> Result<(), Interrupted> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.shared
+            .store
+            .put(self.shared.wallet, records.clone())
+            .await?;
+        let mut book = self.shared.book();
+        for record in records {
+            book.settle(record);
+        }
+        Ok(())
+    }
+}
