@@ -1,0 +1,24 @@
+//! What every service shares: configuration from the environment, HTTP serving, health, metrics, shutdown.
+//!
+//! A service reads its settings with [`mod@env`], binds with [`listen()`], puts its routes and those of [`actuator`] together and
+//! gives them to [`serve()`], which answers everything else as the original's framework would.
+
+pub mod actuator;
+pub mod crash;
+pub mod env;
+pub mod error;
+pub mod extract;
+pub mod health;
+pub mod listen;
+pub mod logs;
+pub mod metrics;
+pub mod serve;
+pub mod shutdown;
+pub mod surface;
+
+mod cors;
+
+pub use listen::{ListenError, listen};
+pub use serve::{serve, serve_with, text};
+pub use shutdown::Shutdown;
+pub use surface::{Slashes, Surface};
