@@ -1,0 +1,41 @@
+//! The folder that holds a store, and the lock that lets only one process at a time work in it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+/// Holds the folder until dropped. The lock belongs to the open file, so a killed process leaves none behind.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Makes the folder where it is missing, and takes it.
+    pub(crate) fn take(folder: &Path) -> Result<Self, StoreError> {
+        let fail = |source| StoreError::Folder {
+            folder: folder.to_path_buf(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(fail)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join("lock"))
+            .map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+                folder: folder.to_path_buf(),
+            }),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
+        }
+    }
+}
+
+/// The database file inside the folder.
+pub(crate) fn database_file(folder: &Path) -> PathBuf {
+    folder.join("store.sqlite")
+}
