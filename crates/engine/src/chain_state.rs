@@ -1,0 +1,143 @@
+//! What a task's facts add up to: its state on the chain as far as the cursor has read. Derived, never stored, and never
+//! filled from anything but facts.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes};
+use poco::status::ChainTaskStatus;
+use poco::units::{BlockNumber, Timestamp};
+
+use crate::input::TaskFact;
+use crate::records::ChainFact;
+
+/// A consensus that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Consensus {
+    pub(crate) hash: B256,
+    pub(crate) block: BlockNumber,
+    pub(crate) time: Timestamp,
+}
+
+/// One worker's contribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contribution {
+    pub(crate) hash: B256,
+    pub(crate) weight: u64,
+    /// When the engine learned of it.
+    pub(crate) seen_at: Timestamp,
+    /// Its consensus was reopened (spec onchain A11, `reopen`).
+    pub(crate) rejected: bool,
+    /// Place among all reveals, and when; reveals are counted from 0.
+    pub(crate) revealed: Option<Reveal>,
+}
+
+/// When a winner revealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reveal {
+    pub(crate) place: usize,
+    pub(crate) seen_at: Timestamp,
+}
+
+/// A task's facts, folded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ChainState {
+    pub(crate) initialized: Option<BlockNumber>,
+    pub(crate) contributions: BTreeMap<Address, Contribution>,
+    pub(crate) consensus: Option<Consensus>,
+    pub(crate) reopened: u32,
+    pub(crate) finalized: Option<Bytes>,
+    pub(crate) claimed: bool,
+}
+
+impl ChainState {
+    pub(crate) fn fold(facts: &[ChainFact]) -> Self {
+        let mut state = Self::default();
+        let mut reveals = 0;
+        for fact in facts {
+            match &fact.what {
+                TaskFact::Initialized => state.initialized = Some(fact.block),
+                TaskFact::Contributed {
+                    worker,
+                    hash,
+                    weight,
+                } => {
+                    state.contributions.insert(
+                        *worker,
+                        Contribution {
+                            hash: *hash,
+                            weight: *weight,
+                            seen_at: fact.seen_at,
+                            rejected: false,
+                            revealed: None,
+                        },
+                    );
+                }
+                TaskFact::Consensus { hash } => {
+                    state.consensus = Some(Consensus {
+                        hash: *hash,
+                        block: fact.block,
+                        time: fact.time,
+                    });
+                }
+                TaskFact::Revealed { worker, .. } => {
+                    if let Some(contribution) = state.contributions.get_mut(worker) {
+                        contribution.revealed = Some(Reveal {
+                            place: reveals,
+                            seen_at: fact.seen_at,
+                        });
+                        reveals += 1;
+                    }
+                }
+                TaskFact::Reopened => {
+                    if let Some(consensus) = state.consensus.take() {
+                        for contribution in state.contributions.values_mut() {
+                            if contribution.hash == consensus.hash {
+                                contribution.rejected = true;
+                            }
+                        }
+                    }
+                    state.reopened += 1;
+                }
+                TaskFact::Finalized { results } => state.finalized = Some(results.clone()),
+                TaskFact::Claimed => state.claimed = true,
+            }
+        }
+        state
+    }
+
+    pub(crate) fn status(&self) -> ChainTaskStatus {
+        if self.finalized.is_some() {
+            ChainTaskStatus::Completed
+        } else if self.claimed {
+            ChainTaskStatus::Failed
+        } else if self.consensus.is_some() {
+            ChainTaskStatus::Revealing
+        } else if self.initialized.is_some() {
+            ChainTaskStatus::Active
+        } else {
+            ChainTaskStatus::Unset
+        }
+    }
+
+    /// Contributions on the standing consensus.
+    pub(crate) fn winners(&self) -> impl Iterator<Item = (&Address, &Contribution)> {
+        let hash = self.consensus.map(|consensus| consensus.hash);
+        self.contributions
+            .iter()
+            .filter(move |(_, one)| !one.rejected && Some(one.hash) == hash)
+    }
+
+    pub(crate) fn is_winner(&self, worker: Address) -> bool {
+        self.winners().any(|(winner, _)| *winner == worker)
+    }
+
+    pub(crate) fn reveals(&self) -> usize {
+        self.winners()
+            .filter(|(_, one)| one.revealed.is_some())
+            .count()
+    }
+
+    pub(crate) fn all_revealed(&self) -> bool {
+        self.consensus.is_some() && self.winners().all(|(_, one)| one.revealed.is_some())
+    }
+}

@@ -1,0 +1,499 @@
+//! Looking at one task: makes every step that its record, the chain's facts and the time call for, and sets when to look
+//! again. Looking twice does nothing the second time.
+
+use std::time::Duration;
+
+use poco::ids::TaskId;
+use poco::status::ChainTaskStatus;
+use poco::units::Timestamp;
+use wire::status::{ReplicateStatus, TaskStatus};
+
+use crate::deeds::CLAIM_TRIES;
+use crate::engine::{Alarm, Engine};
+use crate::input::TaskView;
+use crate::output::{Change, Purpose};
+use crate::records::{ReplicateRecord, TaskRecord};
+use crate::tell::Audience;
+use crate::turn::Turn;
+
+/// How long after the final deadline a task ends even if the chain cannot be read.
+const HOPELESS: Duration = Duration::from_secs(90);
+
+/// Looked again after this when nothing else is due: while the cursor catches up, only the chain's clock counts.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// More steps than any task can take at once.
+const STEPS_AT_ONCE: usize = 32;
+
+impl Engine {
+    pub(crate) fn review(&mut self, turn: &mut Turn, id: TaskId) {
+        self.fill(turn, id);
+        for _ in 0..STEPS_AT_ONCE {
+            if !self.step_once(turn, id) {
+                break;
+            }
+            self.fill(turn, id);
+        }
+        self.after_end(turn, id);
+        self.tell(turn, id, Audience::WhoeverIsDue);
+        self.sort_in(turn, id);
+        self.schedule(turn, id);
+        // What this review changed itself it has seen.
+        turn.review.remove(&id);
+    }
+
+    /// Makes the next step, if one is due.
+    fn step_once(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.is_final() {
+            return false;
+        }
+        if task.chain.finalized.is_some() {
+            return self.complete(turn, id, "finalised on the chain");
+        }
+        if task.chain.claimed {
+            let reason = "claimed on the chain after the final deadline";
+            self.fail(turn, id, TaskStatus::FinalDeadlineReached, reason);
+            return true;
+        }
+        if self.see_to_final_deadline(turn, id) {
+            return true;
+        }
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        match task.status {
+            TaskStatus::Received | TaskStatus::Initializing => self.see_to_initialization(turn, id),
+            TaskStatus::Initialized | TaskStatus::Running => self.see_to_contributions(turn, id),
+            TaskStatus::Reopening => self.see_to_reopening(turn, id),
+            TaskStatus::ConsensusReached
+            | TaskStatus::AtLeastOneRevealed
+            | TaskStatus::ResultUploading
+            | TaskStatus::ResultUploaded
+            | TaskStatus::Finalizing => self.see_to_result(turn, id),
+            _ => false,
+        }
+    }
+
+    fn see_to_final_deadline(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        let (deadline, created) = (task.final_deadline, task.created_at);
+        let over = self.is_over(turn, id, deadline, |view| {
+            view.status != ChainTaskStatus::Completed
+        });
+        if over {
+            let reason = "the final deadline passed without a result on the chain";
+            self.fail(turn, id, TaskStatus::FinalDeadlineReached, reason);
+            return true;
+        }
+        let hopeless = deadline.max(created).saturating_add(HOPELESS);
+        if turn.now < hopeless || (self.catching_up && self.chain_up) {
+            return false;
+        }
+        let completed = self
+            .view_since(id, deadline)
+            .is_some_and(|view| view.status == ChainTaskStatus::Completed);
+        if completed {
+            return self.complete(turn, id, "the chain shows it completed");
+        }
+        let reason = "the final deadline passed, and the chain cannot be read";
+        self.fail(turn, id, TaskStatus::FinalDeadlineReached, reason);
+        true
+    }
+
+    fn see_to_initialization(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.chain.initialized.is_some() {
+            let steps: &[TaskStatus] = match task.status {
+                TaskStatus::Received => &[TaskStatus::Initializing, TaskStatus::Initialized],
+                _ => &[TaskStatus::Initialized],
+            };
+            return self.advance(turn, id, steps, "initialised on the chain");
+        }
+        let deadline = task.contribution_deadline;
+        if self.is_over(turn, id, deadline, takes_contributions) {
+            let reason = match (self.tasks.get(&id), self.vanished(id)) {
+                (_, true) => "its deal vanished in a reorganisation of the chain".to_owned(),
+                (Some(task), _) => match &task.initialize.last_failure {
+                    Some(failure) => format!(
+                        "it was not initialised before contributions closed: initialize {failure}"
+                    ),
+                    None => "it was not initialised before contributions closed".to_owned(),
+                },
+                (None, _) => return false,
+            };
+            self.fail(turn, id, TaskStatus::InitializeFailed, &reason);
+            return true;
+        }
+        let initializing = self
+            .tasks
+            .get(&id)
+            .is_some_and(|task| task.status == TaskStatus::Initializing);
+        if initializing && !self.vanished(id) {
+            self.drive(turn, id, Purpose::Initialize);
+        }
+        false
+    }
+
+    fn vanished(&self, id: TaskId) -> bool {
+        self.tasks
+            .get(&id)
+            .is_some_and(|task| self.deal_vanished(task.deal))
+    }
+
+    fn see_to_contributions(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.chain.initialized.is_none() {
+            let why = "the chain dropped the initialisation";
+            self.fall_back(turn, id, TaskStatus::Initializing, why);
+            return true;
+        }
+        let consensus = task.chain.consensus.is_some();
+        if task.status == TaskStatus::Initialized {
+            let begun = consensus
+                || !task.chain.contributions.is_empty()
+                || self.replicates_of(id).any(has_started);
+            if begun {
+                let why = "a worker started";
+                return self.advance(turn, id, &[TaskStatus::Running], why);
+            }
+        } else if consensus {
+            let why = "consensus on the chain";
+            return self.advance(turn, id, &[TaskStatus::ConsensusReached], why);
+        }
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        let deadline = task.contribution_deadline;
+        if self.is_over(turn, id, deadline, takes_contributions) {
+            let reason = self.why_no_consensus(id);
+            self.fail(turn, id, TaskStatus::ContributionTimeout, &reason);
+            return true;
+        }
+        false
+    }
+
+    fn why_no_consensus(&self, id: TaskId) -> String {
+        let given = self.replicates_of(id).count();
+        let contributed = self
+            .tasks
+            .get(&id)
+            .map_or(0, |task| task.chain.contributions.len());
+        format!(
+            "contributions closed without consensus: {given} replicate(s) given, {contributed} contributed"
+        )
+    }
+
+    fn see_to_result(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.chain.consensus.is_none() {
+            return self.lost_consensus(turn, id);
+        }
+        if task.status != TaskStatus::ConsensusReached && task.chain.reveals() == 0 {
+            let why = "the chain dropped the reveal";
+            self.fall_back(turn, id, TaskStatus::ConsensusReached, why);
+            return true;
+        }
+        match task.status {
+            TaskStatus::ConsensusReached => self.see_to_reveal(turn, id),
+            TaskStatus::AtLeastOneRevealed | TaskStatus::ResultUploading => {
+                self.see_to_upload(turn, id)
+            }
+            TaskStatus::ResultUploaded => {
+                let may = self.may_finalize(task);
+                may && self.advance(
+                    turn,
+                    id,
+                    &[TaskStatus::Finalizing],
+                    "result and reveals are there",
+                )
+            }
+            _ => {
+                if self.may_finalize(task) {
+                    self.drive(turn, id, Purpose::Finalize);
+                }
+                false
+            }
+        }
+    }
+
+    /// The contract's own conditions (spec onchain A11, `finalize`), so that nothing is sent that can only fail.
+    fn may_finalize(&self, task: &TaskRecord) -> bool {
+        let reveals_closed = task
+            .reveal_deadline()
+            .is_some_and(|deadline| self.chain_clock() >= deadline);
+        task.chain.status() == ChainTaskStatus::Revealing
+            && task.chain.reveals() > 0
+            && (task.chain.all_revealed() || reveals_closed)
+    }
+
+    fn complete(&mut self, turn: &mut Turn, id: TaskId, why: &str) -> bool {
+        const ROAD: [TaskStatus; 7] = [
+            TaskStatus::Initializing,
+            TaskStatus::Initialized,
+            TaskStatus::Running,
+            TaskStatus::ConsensusReached,
+            TaskStatus::Finalizing,
+            TaskStatus::Finalized,
+            TaskStatus::Completed,
+        ];
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        let skip = match task.status {
+            TaskStatus::Received => 0,
+            TaskStatus::Initializing => 1,
+            TaskStatus::Initialized => 2,
+            TaskStatus::Running | TaskStatus::Reopening => 3,
+            TaskStatus::Finalizing => 5,
+            _ => 4,
+        };
+        let road: Vec<TaskStatus> = ROAD.into_iter().skip(skip).collect();
+        self.advance(turn, id, &road, why)
+    }
+
+    /// What is left to do for a task that ended: its slots are freed, the chain is followed to its own end, and at last the
+    /// task leaves memory.
+    fn after_end(&mut self, turn: &mut Turn, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else {
+            return;
+        };
+        if !task.is_final() {
+            return;
+        }
+        let chain = task.chain.status();
+        let completed = task.status == TaskStatus::Completed;
+        let claimable = self.is_claimable(task);
+        for worker in self.workers_of(id) {
+            self.free_slot(turn, id, worker);
+        }
+        if completed && chain == ChainTaskStatus::Revealing {
+            // The block with our finalisation was dropped after the task had ended.
+            self.drive(turn, id, Purpose::Finalize);
+        }
+        if claimable && !self.catching_up {
+            self.drive(turn, id, Purpose::Claim);
+        }
+        if self.may_retire(turn.now, id) {
+            self.retire(turn, id);
+        }
+    }
+
+    /// Whether a failed task can be claimed now (spec onchain A11, `claim`).
+    fn is_claimable(&self, task: &TaskRecord) -> bool {
+        self.will_be_claimed(task) && self.chain_clock() >= task.final_deadline
+    }
+
+    pub(crate) fn will_be_claimed(&self, task: &TaskRecord) -> bool {
+        self.settings.claim
+            && task.status == TaskStatus::Failed
+            && !task.chain.status().is_final()
+            && !self.deal_vanished(task.deal)
+            && task.claim.attempt < CLAIM_TRIES
+    }
+
+    fn may_retire(&self, now: Timestamp, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        let rested = task
+            .ended_at
+            .is_some_and(|ended| now >= ended.saturating_add(self.settings.keep_ended));
+        rested && !self.will_be_claimed(task)
+    }
+
+    fn retire(&mut self, turn: &mut Turn, id: TaskId) {
+        let workers = self.workers_of(id);
+        let Some(mut task) = self.tasks.remove(&id) else {
+            return;
+        };
+        task.retired = true;
+        for worker in workers {
+            if let Some(replicate) = self.replicates.remove(&(id, worker)) {
+                turn.store(Change::Replicate(Box::new(replicate)));
+            }
+            if let Some(tasks) = self.tasks_of_worker.get_mut(&worker) {
+                tasks.remove(&id);
+                if tasks.is_empty() {
+                    self.tasks_of_worker.remove(&worker);
+                }
+            }
+        }
+        if let Some(tasks) = self.tasks_of_deal.get_mut(&task.deal) {
+            tasks.remove(&id);
+            let expanded = self
+                .deals
+                .get(&task.deal)
+                .is_some_and(|deal| deal.is_expanded());
+            if tasks.is_empty() && expanded {
+                self.tasks_of_deal.remove(&task.deal);
+                self.deals.remove(&task.deal);
+            }
+        }
+        self.readings.remove(&id);
+        self.checks.remove(&id);
+        self.alarms.clear(&Alarm::Check(id));
+        turn.store(Change::Task(Box::new(task)));
+    }
+
+    /// Keeps the lists that a task is found in.
+    fn sort_in(&mut self, turn: &mut Turn, id: TaskId) {
+        self.offer(turn, id);
+        let Some(task) = self.tasks.get(&id) else {
+            self.ahead.remove(&id);
+            return;
+        };
+        let place = (task.contribution_deadline, id);
+        let waits = task.status == TaskStatus::Received && !self.deal_vanished(task.deal);
+        let ahead = match task.status {
+            TaskStatus::Initializing => true,
+            TaskStatus::Initialized => self.replicates_of(id).next().is_none(),
+            _ => false,
+        };
+        if waits {
+            self.received.insert(place);
+        } else {
+            self.received.remove(&place);
+        }
+        if ahead {
+            self.ahead.insert(id);
+        } else {
+            self.ahead.remove(&id);
+        }
+    }
+
+    /// Begins the next initialisation, if one more is wanted. Says whether it did anything.
+    pub(crate) fn initialize_next(&mut self, turn: &mut Turn) -> bool {
+        // Facts to come may show that much of this is done.
+        if self.catching_up || self.pool.head.is_none() {
+            return false;
+        }
+        if self.ahead.len() >= self.settings.initialize_ahead {
+            return false;
+        }
+        let Some((_, id)) = self.received.pop_first() else {
+            return false;
+        };
+        let Some(task) = self.tasks.get(&id) else {
+            return true;
+        };
+        let reserve = self.window_reserve(task);
+        let in_time = self.chain_clock().saturating_add(reserve) < task.contribution_deadline;
+        if task.status == TaskStatus::Received && in_time {
+            let why = "initialize is sent";
+            self.advance(turn, id, &[TaskStatus::Initializing], why);
+        }
+        true
+    }
+
+    /// Sets when to look at the task again.
+    fn schedule(&mut self, turn: &Turn, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else {
+            self.alarms.clear(&Alarm::Task(id));
+            self.chain_alarms.clear(&id);
+            return;
+        };
+        let head_time = self.pool.head.map(|head| head.time).unwrap_or_default();
+        let deadlines = self.deadlines(task);
+        let chain = deadlines.iter().copied().filter(|at| *at > head_time).min();
+        let skew = self.settings.clock_skew;
+        let wall = deadlines
+            .iter()
+            .flat_map(|at| [*at, at.saturating_add(skew)])
+            .chain(self.timers(task))
+            .filter(|at| *at > turn.now)
+            .min();
+        let wall = match wall {
+            None if !task.is_final() => Some(turn.now.saturating_add(LOOK_AGAIN)),
+            other => other,
+        };
+        match chain {
+            Some(at) => self.chain_alarms.set(id, at),
+            None => self.chain_alarms.clear(&id),
+        }
+        match wall {
+            Some(at) => self.alarms.set(Alarm::Task(id), at),
+            None => self.alarms.clear(&Alarm::Task(id)),
+        }
+    }
+
+    /// Deadlines of the chain that end something about the task.
+    fn deadlines(&self, task: &TaskRecord) -> Vec<Timestamp> {
+        if task.is_final() {
+            return Vec::from_iter(self.will_be_claimed(task).then_some(task.final_deadline));
+        }
+        let contribution = matches!(
+            task.status,
+            TaskStatus::Received
+                | TaskStatus::Initializing
+                | TaskStatus::Initialized
+                | TaskStatus::Running
+                | TaskStatus::Reopening
+        )
+        .then_some(task.contribution_deadline);
+        [
+            contribution,
+            task.reveal_deadline(),
+            Some(task.final_deadline),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Moments of our own at which something about the task is due.
+    fn timers(&self, task: &TaskRecord) -> Vec<Timestamp> {
+        let mut timers: Vec<Timestamp> = task.retries().collect();
+        timers.extend(self.next_telling(task));
+        timers.extend(self.next_fill(task));
+        if let Some(ended) = task.ended_at {
+            timers.push(ended.saturating_add(self.settings.keep_ended));
+            return timers;
+        }
+        let hopeless = task.final_deadline.max(task.created_at);
+        timers.push(hopeless.saturating_add(HOPELESS));
+        timers.extend(self.readings.get(&task.id).map(|reading| reading.again_at));
+        timers.extend(
+            task.uploader
+                .map(|one| one.asked_at.saturating_add(self.settings.upload_patience)),
+        );
+        if task.status.is_waiting_contribution() {
+            timers.push(
+                task.contribution_deadline
+                    .saturating_sub(self.window_reserve(task)),
+            );
+            for one in self.replicates_of(task.id) {
+                let period = task.max_execution() + Duration::from_millis(1);
+                timers.push(one.created_at.saturating_add(period));
+                let patience = self.settings.recovery_patience;
+                timers.extend(one.recovering_since.map(|at| at.saturating_add(patience)));
+            }
+        }
+        timers
+    }
+}
+
+/// Whether the chain shows a task that can still be without consensus.
+fn takes_contributions(view: &TaskView) -> bool {
+    matches!(
+        view.status,
+        ChainTaskStatus::Unset | ChainTaskStatus::Active
+    )
+}
+
+/// STARTED or later, and not further than a contribution (spec scheduler-logic §3.6, R-13).
+fn has_started(replicate: &ReplicateRecord) -> bool {
+    replicate.history.iter().any(|step| {
+        step.status >= ReplicateStatus::Started && step.status <= ReplicateStatus::Contributed
+    })
+}

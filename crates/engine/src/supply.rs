@@ -1,0 +1,336 @@
+//! Giving replicates to workers that ask: which tasks are on offer, in which order, and asks that are held until one is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+use poco::ids::TaskId;
+use poco::tag::Tag;
+use poco::units::Timestamp;
+use wire::status::{ReplicateStatus, StatusModifier, TaskNotificationType, TaskStatus};
+
+use crate::engine::{Alarm, Engine};
+use crate::input::{Ask, Ticket};
+use crate::matching::Unfit;
+use crate::output::{Assignment, Reply};
+use crate::records::{ReplicateRecord, ReplicateStep, TaskRecord, Topic};
+use crate::turn::{About, Turn};
+
+/// Slack that the original allows a worker whose clock or network is a little early (spec scheduler-api §3.7).
+const ASK_SLACK_MS: u64 = 500;
+
+/// The least weight a worker has (spec onchain A12).
+pub(crate) const LEAST_WEIGHT: u64 = 2;
+
+/// Place of a task on offer: running ones first, then the earliest deadline (spec scheduler-logic §5.1).
+type Place = (u8, Timestamp, TaskId);
+
+/// Tasks that take one more replicate, by what they demand of a worker.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenTasks {
+    plain: BTreeSet<Place>,
+    gpu: BTreeSet<Place>,
+    places: BTreeMap<TaskId, (bool, Place)>,
+}
+
+impl OpenTasks {
+    /// Says whether the task was not on offer before.
+    fn insert(&mut self, task: &TaskRecord) -> bool {
+        let rank = u8::from(task.status != TaskStatus::Running);
+        let entry = (task.tag.gpu(), (rank, task.contribution_deadline, task.id));
+        if self.places.get(&task.id) == Some(&entry) {
+            return false;
+        }
+        let fresh = !self.remove(task.id);
+        self.class(entry.0).insert(entry.1);
+        self.places.insert(task.id, entry);
+        fresh
+    }
+
+    pub(crate) fn remove(&mut self, task: TaskId) -> bool {
+        let Some((gpu, place)) = self.places.remove(&task) else {
+            return false;
+        };
+        self.class(gpu).remove(&place);
+        true
+    }
+
+    const fn class(&mut self, gpu: bool) -> &mut BTreeSet<Place> {
+        if gpu { &mut self.gpu } else { &mut self.plain }
+    }
+
+    /// Tasks for a worker, best first. A worker with a graphics processor takes what only it can do before anything else
+    /// of the same rank and deadline.
+    fn for_worker(&self, gpu: bool) -> impl Iterator<Item = TaskId> {
+        let mut special = self.gpu.iter().filter(move |_| gpu).peekable();
+        let mut plain = self.plain.iter().peekable();
+        std::iter::from_fn(move || {
+            let take_special = match (special.peek(), plain.peek()) {
+                (Some(one), Some(other)) => (one.0, one.1) <= (other.0, other.1),
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if take_special {
+                special.next()
+            } else {
+                plain.next()
+            }
+        })
+        .map(|place| place.2)
+    }
+
+    pub(crate) fn contains(&self, task: TaskId) -> bool {
+        self.places.contains_key(&task)
+    }
+
+    /// What keeps a worker without a graphics processor from what is left.
+    fn missing_gpu(&self) -> Option<Unfit> {
+        (!self.gpu.is_empty()).then_some(Unfit::TagMissing(Tag::GPU))
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.places.len() as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
+/// An ask that is held until there is work.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldAsk {
+    ask: Ask,
+    because: Option<Unfit>,
+}
+
+impl Engine {
+    /// Puts a task on offer or takes it off, as its record now says.
+    pub(crate) fn offer(&mut self, turn: &mut Turn, id: TaskId) {
+        let Some(task) = self.tasks.get(&id) else {
+            self.open.remove(id);
+            return;
+        };
+        if self.takes_replicates(turn.now, task).is_ok() {
+            turn.supply |= self.open.insert(task);
+        } else {
+            self.open.remove(id);
+        }
+    }
+
+    pub(crate) fn asked(&mut self, turn: &mut Turn, ask: Ask) {
+        self.seen(turn, ask.worker);
+        if !self.chain_up || self.pool.head.is_none() {
+            turn.reply(ask.ticket, Reply::OutOfService);
+            return;
+        }
+        if !ask.wait {
+            let period = self.settings.ask_period;
+            if let Some(last) = self.last_ask.get(&ask.worker) {
+                let free_at = last.saturating_add(period);
+                if turn.now.millis() + ASK_SLACK_MS <= free_at.millis() {
+                    turn.reply(ask.ticket, Reply::RateLimited { until: free_at });
+                    return;
+                }
+            }
+            self.last_ask.insert(ask.worker, turn.now);
+        }
+        // Whatever became free or open in this turn is known before the ask is weighed.
+        self.review_touched(turn);
+        match self.try_give(turn, &ask) {
+            Ok(given) => turn.reply(ask.ticket, Reply::Given(Box::new(given))),
+            Err(because) => self.nothing_for(turn, ask, because),
+        }
+    }
+
+    fn nothing_for(&mut self, turn: &mut Turn, ask: Ask, because: Option<Unfit>) {
+        let hopeless = matches!(
+            because,
+            Some(
+                Unfit::NotRegistered { .. }
+                    | Unfit::NotAllowed { .. }
+                    | Unfit::NodeNotSynced
+                    | Unfit::NoGas
+            )
+        );
+        if !ask.wait || hopeless {
+            turn.reply(ask.ticket, Reply::NothingNow { because });
+            return;
+        }
+        // A worker waits once: an earlier ask of it lost its connection.
+        if let Some(earlier) = self.held_of.get(&ask.worker).copied() {
+            self.ask_ran_out(turn, earlier);
+        }
+        let until = turn.now.saturating_add(self.settings.ask_patience);
+        self.alarms.set(Alarm::Held(ask.ticket), until);
+        self.held_of.insert(ask.worker, ask.ticket);
+        self.held.insert(ask.ticket, HeldAsk { ask, because });
+    }
+
+    pub(crate) fn ask_ran_out(&mut self, turn: &mut Turn, ticket: Ticket) {
+        if let Some(held) = self.let_go(ticket) {
+            let because = held.because;
+            turn.reply(ticket, Reply::NothingNow { because });
+        }
+    }
+
+    fn let_go(&mut self, ticket: Ticket) -> Option<HeldAsk> {
+        self.alarms.clear(&Alarm::Held(ticket));
+        let held = self.held.remove(&ticket)?;
+        self.held_of.remove(&held.ask.worker);
+        Some(held)
+    }
+
+    /// Gives what came free to those who wait, first come first served.
+    pub(crate) fn serve_held(&mut self, turn: &mut Turn) {
+        if !self.chain_up {
+            return;
+        }
+        let waiting: Vec<Ticket> = self.held.keys().copied().collect();
+        for ticket in waiting {
+            if self.open.is_empty() {
+                break;
+            }
+            let Some(ask) = self.held.get(&ticket).map(|held| held.ask.clone()) else {
+                continue;
+            };
+            match self.try_give(turn, &ask) {
+                Ok(given) => {
+                    self.let_go(ticket);
+                    turn.reply(ticket, Reply::Given(Box::new(given)));
+                    // The task may be covered now; the next in line must see that.
+                    self.review_touched(turn);
+                }
+                Err(because) => {
+                    if let Some(held) = self.held.get_mut(&ticket) {
+                        held.because = because;
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_give(&mut self, turn: &mut Turn, ask: &Ask) -> Result<Assignment, Option<Unfit>> {
+        if let Some(again) = self.give_again(turn, ask) {
+            return Ok(again);
+        }
+        self.fit_worker(ask.worker).map_err(Some)?;
+        if ask.block.0 == 0 {
+            return Err(Some(Unfit::NodeNotSynced));
+        }
+        if !ask.gas {
+            return Err(Some(Unfit::NoGas));
+        }
+        let gpu = self
+            .workers
+            .get(&ask.worker)
+            .is_some_and(|worker| worker.profile.gpu);
+        let mut because = None;
+        let mut found = None;
+        for id in self.open.for_worker(gpu) {
+            let Some(task) = self.tasks.get(&id) else {
+                continue;
+            };
+            match self.fit_task(turn.now, task, ask.worker) {
+                Ok(()) => {
+                    found = Some(id);
+                    break;
+                }
+                Err(unfit) => because = because.or(Some(unfit)),
+            }
+        }
+        match found {
+            Some(id) => self.give(turn, id, ask).ok_or(because),
+            None if gpu => Err(because),
+            None => Err(because.or_else(|| self.open.missing_gpu())),
+        }
+    }
+
+    /// A replicate that its worker never began, though it goes on asking: the answer that brought it was lost. It gets the
+    /// same one again, which gives it nothing new.
+    fn give_again(&mut self, turn: &mut Turn, ask: &Ask) -> Option<Assignment> {
+        let patience = self.settings.tell_again;
+        let clock = self.chain_clock();
+        let forgotten = |one: &ReplicateRecord| {
+            let since = one.told.map_or(one.created_at, |told| told.at);
+            one.current() == ReplicateStatus::Created && turn.now >= since.saturating_add(patience)
+        };
+        let task = self
+            .holding
+            .get(&ask.worker)?
+            .iter()
+            .filter(|id| {
+                self.replicates
+                    .get(&(**id, ask.worker))
+                    .is_some_and(forgotten)
+            })
+            .filter_map(|id| self.tasks.get(id))
+            .find(|task| {
+                task.status.is_waiting_contribution() && clock < task.contribution_deadline
+            })?;
+        let given = assignment(task, ask.worker);
+        let text = "given again: its worker never began it".to_owned();
+        let about = About::replicate(given.task, ask.worker);
+        self.note(turn, Topic::Replicate, about, text);
+        self.mark_told(
+            turn,
+            given.task,
+            ask.worker,
+            TaskNotificationType::PleaseStart,
+        );
+        Some(given)
+    }
+
+    fn give(&mut self, turn: &mut Turn, id: TaskId, ask: &Ask) -> Option<Assignment> {
+        let task = self.tasks.get(&id)?;
+        let worker = ask.worker;
+        debug_assert_eq!(self.fit(turn.now, worker, id), Ok(()), "I3, I8");
+        let given = assignment(task, worker);
+        self.replicates.insert(
+            (id, worker),
+            ReplicateRecord {
+                task: id,
+                worker,
+                weight: ask.weight.unwrap_or(LEAST_WEIGHT).max(LEAST_WEIGHT),
+                created_at: turn.now,
+                history: vec![ReplicateStep {
+                    status: ReplicateStatus::Created,
+                    by: StatusModifier::PoolManager,
+                    at: turn.now,
+                    cause: None,
+                    block: None,
+                    exit_code: None,
+                }],
+                holds_slot: false,
+                recovering_since: None,
+                result_link: None,
+                callback_data: None,
+                has_logs: false,
+                told: None,
+            },
+        );
+        self.tasks_of_worker.entry(worker).or_default().insert(id);
+        self.take_slot(turn, id, worker);
+        self.ahead.remove(&id);
+        self.watch_worker(turn, worker);
+        self.note(
+            turn,
+            Topic::Replicate,
+            About::replicate(id, worker),
+            "given to the worker".to_owned(),
+        );
+        // At once, so that whoever is next in this turn finds the task covered.
+        self.offer(turn, id);
+        Some(given)
+    }
+}
+
+/// What the authorization of a replicate is made of. Standard tasks have no enclave.
+pub(crate) const fn assignment(task: &TaskRecord, worker: Address) -> Assignment {
+    Assignment {
+        task: task.id,
+        deal: task.deal,
+        index: task.index,
+        worker,
+        enclave_challenge: Address::ZERO,
+    }
+}

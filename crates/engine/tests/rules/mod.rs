@@ -1,0 +1,11 @@
+//! The rules, by what they are about.
+
+mod chain;
+mod deals;
+mod ending;
+mod reports;
+mod restart;
+mod supply;
+mod tables;
+mod upload;
+mod workers;

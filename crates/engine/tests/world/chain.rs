@@ -1,0 +1,319 @@
+//! The contracts in miniature (spec onchain A11, A12, A14): what a hub would do with transactions of workers and of the pool.
+//! Written from the spec, and knowing nothing of the engine's state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, Bytes};
+use engine::{BlockRef, DealDetails, Fact, Located, TaskFact, TaskView};
+use poco::consensus::Tally;
+use poco::ids::{DealId, TaskId};
+use poco::status::ChainTaskStatus;
+use poco::units::{BlockNumber, Timestamp};
+
+/// A transaction waiting to be mined.
+#[derive(Debug, Clone)]
+pub(crate) enum Tx {
+    Match(Box<DealDetails>),
+    Initialize(TaskId, DealTimes),
+    Contribute(TaskId, Address, B256),
+    Reveal(TaskId, Address),
+    Reopen(TaskId),
+    Finalize(TaskId, Bytes),
+    Claim(TaskId, Option<DealTimes>),
+}
+
+/// What the contract takes from a deal when a task is initialised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DealTimes {
+    pub(crate) deal: DealId,
+    pub(crate) start: Timestamp,
+    pub(crate) period: Duration,
+    pub(crate) trust: u64,
+}
+
+#[derive(Debug, Clone)]
+struct ChainTask {
+    status: ChainTaskStatus,
+    times: DealTimes,
+    tally: Tally,
+    contributions: BTreeMap<Address, (B256, Standing)>,
+    consensus: Option<(B256, Timestamp)>,
+    results: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Contributed,
+    Proved,
+    Rejected,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    deals: BTreeSet<DealId>,
+    tasks: BTreeMap<TaskId, ChainTask>,
+}
+
+/// One block with its facts, and the state before it, so that it can be dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) block: BlockRef,
+    pub(crate) facts: Vec<Located>,
+    before: State,
+    included: Vec<Tx>,
+}
+
+/// A chain.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain {
+    state: State,
+    pub(crate) mempool: Vec<Tx>,
+    pub(crate) blocks: Vec<Block>,
+    forks: u8,
+}
+
+impl Chain {
+    pub(crate) fn head(&self) -> Option<BlockRef> {
+        self.blocks.last().map(|block| block.block)
+    }
+
+    pub(crate) fn status(&self, id: TaskId) -> ChainTaskStatus {
+        self.state
+            .tasks
+            .get(&id)
+            .map_or(ChainTaskStatus::Unset, |task| task.status)
+    }
+
+    pub(crate) fn has_revealed(&self, id: TaskId, worker: Address) -> bool {
+        self.state
+            .tasks
+            .get(&id)
+            .and_then(|task| task.contributions.get(&worker))
+            .is_some_and(|(_, standing)| *standing == Standing::Proved)
+    }
+
+    pub(crate) fn has_contributed(&self, id: TaskId, worker: Address) -> bool {
+        self.state
+            .tasks
+            .get(&id)
+            .is_some_and(|task| task.contributions.contains_key(&worker))
+    }
+
+    pub(crate) fn view(&self, id: TaskId) -> TaskView {
+        let task = self.state.tasks.get(&id);
+        TaskView {
+            at: self.head().map(|head| head.number).unwrap_or_default(),
+            status: self.status(id),
+            reveals: task.map_or(0, |task| task.proved()),
+            results: task.map(|task| task.results.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the transaction would go through now.
+    pub(crate) fn would_pass(&self, tx: &Tx, now: Timestamp) -> bool {
+        self.clone().execute(tx, now).is_some()
+    }
+
+    /// Mines what waits. A transaction that fails leaves nothing behind.
+    pub(crate) fn mine(&mut self, now: Timestamp) -> Block {
+        let number = BlockNumber(self.head().map_or(100, |head| head.number.0) + 1);
+        let before = self.state.clone();
+        let included = std::mem::take(&mut self.mempool);
+        let mut facts = Vec::new();
+        for tx in &included {
+            for fact in self.execute(tx, now).unwrap_or_default() {
+                facts.push(Located {
+                    block: number,
+                    time: now,
+                    tx: B256::with_last_byte(facts.len() as u8),
+                    log_index: facts.len() as u64,
+                    fact,
+                });
+            }
+        }
+        let block = Block {
+            block: BlockRef {
+                number,
+                hash: B256::repeat_byte(self.forks)
+                    | B256::from(alloy_primitives::U256::from(number.0)),
+                time: now,
+            },
+            facts,
+            before,
+            included,
+        };
+        self.blocks.push(block.clone());
+        block
+    }
+
+    /// Drops the last `depth` blocks. Their transactions wait again, but for matches when `forget` is set.
+    pub(crate) fn drop_blocks(&mut self, depth: usize, keep: impl Fn(&Tx) -> bool) -> BlockNumber {
+        self.forks = self.forks.wrapping_add(1);
+        for _ in 0..depth {
+            if self.blocks.len() < 2 {
+                break;
+            }
+            let block = self.blocks.pop().unwrap();
+            self.state = block.before;
+            let mut again: Vec<Tx> = block.included.into_iter().filter(&keep).collect();
+            again.append(&mut self.mempool);
+            self.mempool = again;
+        }
+        self.head().unwrap().number
+    }
+
+    fn execute(&mut self, tx: &Tx, now: Timestamp) -> Option<Vec<Fact>> {
+        match tx {
+            Tx::Match(details) => {
+                let mut details = details.clone();
+                self.state.deals.insert(details.id);
+                details.start_time = Timestamp::from_secs(now.as_secs());
+                Some(vec![Fact::Deal(details)])
+            }
+            Tx::Initialize(id, times) => {
+                self.initialize(*id, *times)?;
+                Some(vec![of(*id, TaskFact::Initialized)])
+            }
+            Tx::Contribute(id, worker, hash) => self.contribute(*id, *worker, *hash, now),
+            Tx::Reveal(id, worker) => {
+                let task = self.state.tasks.get_mut(id)?;
+                let (consensus, at) = task.consensus?;
+                let entry = task.contributions.get_mut(worker)?;
+                let in_time = now < at.saturating_add(task.times.period * 2);
+                let may = task.status == ChainTaskStatus::Revealing
+                    && *entry == (consensus, Standing::Contributed);
+                (may && in_time).then_some(())?;
+                entry.1 = Standing::Proved;
+                Some(vec![of(
+                    *id,
+                    TaskFact::Revealed {
+                        worker: *worker,
+                        digest: consensus,
+                    },
+                )])
+            }
+            Tx::Reopen(id) => {
+                let task = self.state.tasks.get_mut(id)?;
+                let (consensus, at) = task.consensus?;
+                let over = now >= at.saturating_add(task.times.period * 2);
+                let may = task.status == ChainTaskStatus::Revealing
+                    && task.proved() == 0
+                    && now < task.final_deadline();
+                (may && over).then_some(())?;
+                for (hash, standing) in task.contributions.values_mut() {
+                    if *hash == consensus {
+                        *standing = Standing::Rejected;
+                    }
+                }
+                task.tally.reject(consensus);
+                task.consensus = None;
+                task.status = ChainTaskStatus::Active;
+                Some(vec![of(*id, TaskFact::Reopened)])
+            }
+            Tx::Finalize(id, results) => {
+                let task = self.state.tasks.get_mut(id)?;
+                let (consensus, at) = task.consensus?;
+                let winners = task
+                    .contributions
+                    .values()
+                    .filter(|(hash, standing)| {
+                        *hash == consensus && *standing != Standing::Rejected
+                    })
+                    .count() as u64;
+                let proved = task.proved();
+                let closed = now >= at.saturating_add(task.times.period * 2);
+                let may = task.status == ChainTaskStatus::Revealing
+                    && now < task.final_deadline()
+                    && (proved == winners || (proved > 0 && closed));
+                may.then_some(())?;
+                task.status = ChainTaskStatus::Completed;
+                task.results = results.clone();
+                Some(vec![of(
+                    *id,
+                    TaskFact::Finalized {
+                        results: results.clone(),
+                    },
+                )])
+            }
+            Tx::Claim(id, initialize) => {
+                let mut facts = Vec::new();
+                if let Some(times) = initialize {
+                    self.initialize(*id, *times)?;
+                    facts.push(of(*id, TaskFact::Initialized));
+                }
+                let task = self.state.tasks.get_mut(id)?;
+                let may = !task.status.is_final() && now >= task.final_deadline();
+                may.then_some(())?;
+                task.status = ChainTaskStatus::Failed;
+                facts.push(of(*id, TaskFact::Claimed));
+                Some(facts)
+            }
+        }
+    }
+
+    fn initialize(&mut self, id: TaskId, times: DealTimes) -> Option<()> {
+        let may = self.state.deals.contains(&times.deal) && !self.state.tasks.contains_key(&id);
+        may.then_some(())?;
+        self.state.tasks.insert(
+            id,
+            ChainTask {
+                status: ChainTaskStatus::Active,
+                times,
+                tally: Tally::default(),
+                contributions: BTreeMap::new(),
+                consensus: None,
+                results: Bytes::new(),
+            },
+        );
+        Some(())
+    }
+
+    fn contribute(
+        &mut self,
+        id: TaskId,
+        worker: Address,
+        hash: B256,
+        now: Timestamp,
+    ) -> Option<Vec<Fact>> {
+        let task = self.state.tasks.get_mut(&id)?;
+        let open = now < task.times.start.saturating_add(task.times.period * 7);
+        let may =
+            task.status == ChainTaskStatus::Active && !task.contributions.contains_key(&worker);
+        (may && open).then_some(())?;
+        task.contributions
+            .insert(worker, (hash, Standing::Contributed));
+        task.tally.contribute(hash, 2);
+        let mut facts = vec![of(
+            id,
+            TaskFact::Contributed {
+                worker,
+                hash,
+                weight: 2,
+            },
+        )];
+        if task.tally.reached(hash, task.times.trust) {
+            task.status = ChainTaskStatus::Revealing;
+            task.consensus = Some((hash, now));
+            facts.push(of(id, TaskFact::Consensus { hash }));
+        }
+        Some(facts)
+    }
+}
+
+impl ChainTask {
+    fn proved(&self) -> u64 {
+        self.contributions
+            .values()
+            .filter(|(_, standing)| *standing == Standing::Proved)
+            .count() as u64
+    }
+
+    fn final_deadline(&self) -> Timestamp {
+        self.times.start.saturating_add(self.times.period * 10)
+    }
+}
+
+const fn of(task: TaskId, what: TaskFact) -> Fact {
+    Fact::Task { task, what }
+}
