@@ -1,0 +1,18 @@
+//! `GET /version` (spec scheduler-api §4.3).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::Api;
+use crate::run::VERSION;
+
+pub(super) fn routes() -> Router<Arc<Api>> {
+    Router::new().route("/version", get(version))
+}
+
+async fn version() -> Response {
+    chassis::text(VERSION)
+}

@@ -1,0 +1,287 @@
+//! Doing what the engine wants done: transactions by the outbox, questions to the result proxy and to the chain.
+//!
+//! Each command runs by itself and comes back as one input. An error of a peer is told as such and never taken for an answer.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use alloy_primitives::{Bytes, U256};
+use alloy_sol_types::SolCall;
+use chain::{GasPolicy, Hub, Intent, NodeError, OutboxError, OutboxHandle};
+use chassis::Shutdown;
+use engine::{Action, Command, CommandKey, Input, Outcome, TaskView};
+use poco::contracts::Hub as Abi;
+use poco::ids::TaskId;
+use poco::status::ChainTaskStatus;
+use poco::units::Timestamp;
+use store::Batch;
+use tokio_util::task::TaskTracker;
+use url::Url;
+use wire::error::ClientError;
+use wire::result_proxy::ResultProxyClient;
+
+use crate::authorize::{Authorizer, NotAuthorized};
+use crate::crash;
+use crate::inbox::Inbox;
+
+/// Questions put to a peer before it counts as not answering.
+const TRIES: u32 = 3;
+/// Pause between them.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Does commands. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Commands {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) outbox: OutboxHandle,
+    pub(crate) hub: Hub,
+    pub(crate) authorizer: Arc<Authorizer>,
+    /// The result proxy of deals that name none.
+    pub(crate) proxy: Url,
+    pub(crate) inbox: Inbox,
+    pub(crate) running: TaskTracker,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) underway: Mutex<HashSet<CommandKey>>,
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    #[error(transparent)]
+    Proxy(#[from] ClientError),
+    #[error(transparent)]
+    Authorization(#[from] NotAuthorized),
+    #[error("the chain shows status {0}, which no task has")]
+    Status(u8),
+}
+
+impl Commands {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// Begins the command, unless the same one is under way.
+    pub(crate) fn begin(&self, command: Command) {
+        if !self.underway().insert(command.key) {
+            return;
+        }
+        let this = self.clone();
+        self.inner.running.spawn(async move {
+            let shutdown = this.inner.shutdown.clone();
+            tokio::select! {
+                () = shutdown.triggered() => {}
+                () = this.carry_out(command) => {}
+            }
+        });
+    }
+
+    async fn carry_out(&self, command: Command) {
+        let Command { key, action } = command;
+        let (before, after) = crash::around(key.purpose);
+        chassis::crash::point(before);
+        let sends = !matches!(action, Action::CheckUploaded { .. } | Action::ReadTask);
+        let result = match action {
+            Action::CheckUploaded { proxy } => self.check_uploaded(key.task, proxy).await,
+            Action::ReadTask => self.read_task(key.task).await,
+            action => match self.submit(key, action).await {
+                Ok(()) => {
+                    chassis::crash::point(after);
+                    self.outcome(key).await
+                }
+                Err(error) => Err(error),
+            },
+        };
+        if !sends {
+            chassis::crash::point(after);
+        }
+        let outcome = match result {
+            Ok(outcome) => outcome,
+            // The process is ending; the command is given out again after the next start.
+            Err(Unanswered::Outbox(OutboxError::Stopped)) => return,
+            Err(error) => {
+                tracing::warn!(command = %key, task = %key.task, %error, "a command has no answer yet");
+                Outcome::Unreachable {
+                    reason: error.to_string(),
+                }
+            }
+        };
+        let settled = sends && !matches!(outcome, Outcome::Unreachable { .. });
+        // Removed first: the answer may make the engine give the same command again.
+        self.underway().remove(&key);
+        let told = self
+            .inner
+            .inbox
+            .tell_stored(Input::Done { key, outcome }, Batch::new())
+            .await;
+        if told.is_ok()
+            && settled
+            && let Err(error) = self.inner.outbox.forget(vec![key.to_string()]).await
+        {
+            tracing::debug!(command = %key, %error, "a settled transaction stays in the outbox");
+        }
+    }
+
+    async fn submit(&self, key: CommandKey, action: Action) -> Result<(), Unanswered> {
+        let (calldata, gas, deadline) = self.transaction(key.task, action).await?;
+        let intent = Intent {
+            key: key.to_string(),
+            to: self.inner.hub.address(),
+            calldata: calldata.into(),
+            gas,
+            deadline,
+        };
+        Ok(self.inner.outbox.submit(intent).await?)
+    }
+
+    async fn outcome(&self, key: CommandKey) -> Result<Outcome, Unanswered> {
+        Ok(match self.inner.outbox.outcome(&key.to_string()).await? {
+            chain::Outcome::Mined { receipt } => Outcome::Mined {
+                block: receipt.block,
+            },
+            chain::Outcome::Reverted { reason, .. } => Outcome::Reverted {
+                reason: reason.to_string(),
+            },
+            chain::Outcome::Refused { reason } => Outcome::Refused {
+                reason: reason.to_string(),
+            },
+            chain::Outcome::Expired => Outcome::Expired,
+        })
+    }
+
+    /// Calldata, gas policy and deadline of a transaction.
+    async fn transaction(
+        &self,
+        task: TaskId,
+        action: Action,
+    ) -> Result<(Vec<u8>, GasPolicy, Option<Timestamp>), Unanswered> {
+        let estimated = GasPolicy::estimated();
+        Ok(match action {
+            Action::Initialize { deal, index, until } => {
+                let call = Abi::initializeCall {
+                    dealid: deal.0,
+                    idx: U256::from(index),
+                };
+                (call.abi_encode(), estimated, Some(until))
+            }
+            Action::Finalize {
+                link,
+                callback_data,
+                calls_back,
+                until,
+            } => {
+                let extra = if calls_back {
+                    self.inner.hub.callback_gas().await?
+                } else {
+                    0
+                };
+                let callback = callback_data
+                    .map(|data| poco::lax_hex::decode(&data))
+                    .unwrap_or_default();
+                let call = Abi::finalizeCall {
+                    taskid: task.0,
+                    results: Bytes::from(link.into_bytes()),
+                    resultsCallback: callback.into(),
+                };
+                (call.abi_encode(), estimated.plus(extra), Some(until))
+            }
+            Action::Reopen { until } => (
+                Abi::reopenCall { taskid: task.0 }.abi_encode(),
+                estimated,
+                Some(until),
+            ),
+            Action::Claim {
+                deal,
+                index,
+                initialize_first: true,
+            } => {
+                let call = Abi::initializeAndClaimArrayCall {
+                    dealids: vec![deal.0],
+                    idxs: vec![U256::from(index)],
+                };
+                (call.abi_encode(), estimated, None)
+            }
+            Action::Claim { .. } => (
+                Abi::claimCall { taskid: task.0 }.abi_encode(),
+                estimated,
+                None,
+            ),
+            // Not transactions; never come here.
+            Action::CheckUploaded { .. } | Action::ReadTask => (Vec::new(), estimated, None),
+        })
+    }
+
+    /// Whether the result proxy has the task's result (spec result-proxy §11.3).
+    async fn check_uploaded(
+        &self,
+        task: TaskId,
+        proxy: Option<String>,
+    ) -> Result<Outcome, Unanswered> {
+        let proxy = match proxy.filter(|text| !text.trim().is_empty()) {
+            None => self.inner.proxy.clone(),
+            Some(text) => match Url::parse(&text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
+            {
+                Some(url) => url,
+                None => {
+                    tracing::info!(%task, proxy = text, "the deal's result proxy is no URL: nothing can be uploaded there");
+                    return Ok(Outcome::Uploaded(false));
+                }
+            },
+        };
+        let client = ResultProxyClient::new(proxy)?;
+        let (authorization, signature) = self.inner.authorizer.for_the_result_proxy(task)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = async {
+                let token = client.token(&authorization, &signature).await?;
+                client.has_result(&token, task).await
+            };
+            match answer.await {
+                Ok(there) => return Ok(Outcome::Uploaded(there)),
+                Err(error) if tries >= TRIES => return Err(error.into()),
+                Err(error) => tracing::debug!(%task, %error, "the result proxy is asked again"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The task as the chain shows it. The block is the head that was known before, so the answer is at least that new.
+    async fn read_task(&self, task: TaskId) -> Result<Outcome, Unanswered> {
+        let head = self.inner.hub.node().head().await?;
+        let found = self.inner.hub.task(task).await?;
+        Ok(Outcome::Read(match found {
+            None => TaskView {
+                at: head.number,
+                status: ChainTaskStatus::Unset,
+                reveals: 0,
+                results: Bytes::new(),
+            },
+            Some(found) => TaskView {
+                at: head.number,
+                status: ChainTaskStatus::try_from(found.status)
+                    .map_err(|_| Unanswered::Status(found.status))?,
+                reveals: found.revealCounter.saturating_to(),
+                results: found.results,
+            },
+        }))
+    }
+
+    fn underway(&self) -> std::sync::MutexGuard<'_, HashSet<CommandKey>> {
+        self.inner
+            .underway
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

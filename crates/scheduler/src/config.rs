@@ -1,0 +1,574 @@
+//! What an operator sets, read from the environment under every name of the original, old ones included (spec scheduler-api §9),
+//! and checked whole before anything is bound or opened.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use chassis::env::{ConfigErrors, Env, Kept, Reader, Role, Secret};
+use poco::units::{BlockNumber, Wei};
+use url::Url;
+
+/// The settings of a scheduler.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen. Port 0 takes a free one (`IEXEC_CORE_PORT`, `WORKERPOOL_SCHEDULER_HOST`).
+    pub listen: SocketAddr,
+    /// How others reach this scheduler; none means `http://localhost:` and the port (`WORKERPOOL_SCHEDULER_PUBLIC_URL`).
+    pub public_url: Option<Url>,
+    /// The folder that holds the data (`WORKERPOOL_SCHEDULER_DATA_DIR`).
+    pub data_dir: PathBuf,
+    /// The wallet that owns the workerpool (`IEXEC_CORE_WALLET_PATH`).
+    pub wallet_path: PathBuf,
+    /// What opens it (`IEXEC_CORE_WALLET_PASSWORD`).
+    pub wallet_password: Secret,
+    /// The chain and its contracts.
+    pub chain: ChainSettings,
+    /// What is asked of workers.
+    pub workers: WorkerSettings,
+    /// Where chain id and hub are asked, passed on to workers letter by letter (`IEXEC_CONFIG_SERVER_URL`).
+    pub config_server: Kept<Url>,
+    /// The result proxy of deals that name none, passed on to workers letter by letter (`IEXEC_RESULT_REPOSITORY_URL`).
+    pub result_repository: Kept<Url>,
+    /// Which actuator endpoints are served (`IEXEC_CORE_MANAGEMENT_ACTUATORS`).
+    pub actuators: Vec<String>,
+    /// How often worker figures are counted (`cron.metrics.refresh.period`).
+    pub metrics_period: Duration,
+    /// How often old logs are looked for (`IEXEC_LOGS_PURGE_RATE_IN_DAYS`).
+    pub logs_purge_period: Duration,
+    /// How long after its final deadline a task's logs are kept (`IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS`).
+    pub logs_kept: Duration,
+    /// Whether failed tasks are claimed so that stakes come free (`WORKERPOOL_SCHEDULER_CLAIM`).
+    pub claim: bool,
+}
+
+/// The chain and how it is read and paid.
+#[derive(Debug, Clone)]
+pub struct ChainSettings {
+    /// JSON-RPC endpoints, the preferred one first (`IEXEC_BLOCKCHAIN_NODE_ADDRESS`).
+    pub nodes: Vec<Url>,
+    /// The workerpool contract, passed on to workers letter by letter (`POOL_ADDRESS`).
+    pub pool: Kept<Address>,
+    /// Where reading deals begins on the first start (`IEXEC_START_BLOCK_NUMBER`).
+    pub start_block: BlockNumber,
+    /// The most blocks in one request for logs (`chain.max-logs-batch-size`).
+    pub max_logs_batch: u64,
+    /// How old the newest block may be before the pool is out of service (`chain.out-of-service-threshold`).
+    pub out_of_service: Threshold,
+    /// The gas price offered, in thousandths of the network's (`IEXEC_GAS_PRICE_MULTIPLIER`).
+    pub gas_price_multiplier: u64,
+    /// The gas price is never above this (`IEXEC_GAS_PRICE_CAP`).
+    pub gas_price_cap: Wei,
+}
+
+/// An age, fixed or in blocks of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threshold {
+    /// So long.
+    For(Duration),
+    /// So many times the block time: the older form of the setting.
+    Blocks(u32),
+}
+
+impl Threshold {
+    /// The age on a chain with this block time.
+    #[must_use]
+    pub fn with(self, block_time: Duration) -> Duration {
+        match self {
+            Self::For(duration) => duration,
+            Self::Blocks(blocks) => block_time.saturating_mul(blocks),
+        }
+    }
+}
+
+/// What is asked of workers.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Least time between two asks of one worker (`IEXEC_ASK_REPLICATE_PERIOD`).
+    pub ask_period: Duration,
+    /// The version that Java workers must have; empty for any (`IEXEC_CORE_REQUIRED_WORKER_VERSION`).
+    pub required_version: String,
+    /// Wallets that may work here; empty lets everybody in (`IEXEC_WORKERS_WHITELIST`).
+    pub allowed: BTreeSet<Address>,
+}
+
+/// The password of the original's sample wallet.
+const SAMPLE_PASSWORD: &str = "whatever";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Names of the original that are accepted and have nothing to set here, with the reason.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "MONGO_HOST",
+        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
+    ),
+    (
+        "MONGO_PORT",
+        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
+    ),
+    (
+        "SPRING_DATA_MONGODB_DATABASE",
+        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
+    ),
+    (
+        "SPRING_DATA_MONGODB_URI",
+        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
+    ),
+    (
+        "IEXEC_CORE_CHAIN_ADAPTER_URL",
+        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
+    ),
+    (
+        "IEXEC_CORE_CHAIN_ADAPTER_HOST",
+        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
+    ),
+    (
+        "BLOCKCHAINADAPTER_URL",
+        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
+    ),
+    ("IEXEC_PLATFORM_REGISTRY", "TEE tasks are not served yet"),
+    (
+        "IEXEC_PLATFORM_REGISTRY_STACK",
+        "TEE tasks are not served yet",
+    ),
+    (
+        "IEXEC_PLATFORM_REGISTRY_LABEL",
+        "TEE tasks are not served yet",
+    ),
+    ("SMS_SCONE", "TEE tasks are not served yet"),
+    ("SMS_GRAMINE", "TEE tasks are not served yet"),
+    ("SMS_TDX", "TEE tasks are not served yet"),
+    (
+        "REVEAL_TIMEOUT_PERIOD",
+        "deadlines are met by timers, not by scans",
+    ),
+    ("CRON_DEAL_REPLAY", "deals are read as blocks arrive"),
+    (
+        "CRON_DETECTOR_WORKERLOST",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_UNSTARTEDTX",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_INITIALIZE",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_CONTRIBUTE",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_CONSENSUSREACHED",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_REVEAL",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_CONTRIBUTEANDFINALIZE",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_FINALIZE",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_CHAIN_FINALDEADLINE",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_TIMEOUT_CONTRIBUTE",
+        "the original ignores it too",
+    ),
+    (
+        "CRON_DETECTOR_TIMEOUT_REVEAL",
+        "deadlines are met by timers, not by scans",
+    ),
+    (
+        "CRON_DETECTOR_TIMEOUT_RESULTUPLOAD",
+        "deadlines are met by timers, not by scans",
+    ),
+];
+
+impl Settings {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
+        let mut read = Reader::new(env, Role::Scheduler);
+
+        let host = read
+            .var("WORKERPOOL_SCHEDULER_HOST")
+            .parse::<IpAddr>("an IP address of this machine, or 0.0.0.0")
+            .or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let port = read
+            .var("IEXEC_CORE_PORT")
+            .property("server.port")
+            .port()
+            .or(13_000);
+        let public_url = read.var("WORKERPOOL_SCHEDULER_PUBLIC_URL").url().optional();
+        let data_dir = read
+            .var("WORKERPOOL_SCHEDULER_DATA_DIR")
+            .path()
+            .or_text("./data");
+        let wallet_path = read
+            .var("IEXEC_CORE_WALLET_PATH")
+            .property("wallet.encrypted-file-path")
+            .path()
+            .or_text("./src/main/resources/wallet/encrypted-wallet_scheduler.json");
+        let wallet_password = read
+            .var("IEXEC_CORE_WALLET_PASSWORD")
+            .property("wallet.password")
+            .secret()
+            .or_text(SAMPLE_PASSWORD);
+        let chain = ChainSettings::read(&mut read);
+        let workers = WorkerSettings::read(&mut read);
+        let config_server = read
+            .var("IEXEC_CONFIG_SERVER_URL")
+            .property("config-server.url")
+            .was_parts("IEXEC_CONFIG_SERVER", "http", "localhost", 8888)
+            .url()
+            .kept()
+            .or_text("http://localhost:8888");
+        let result_repository = read
+            .var("IEXEC_RESULT_REPOSITORY_URL")
+            .property("result-repository.url")
+            .was_parts("IEXEC_RESULT_REPOSITORY", "http", "localhost", 13_200)
+            .url()
+            .kept()
+            .or_text("http://localhost:13200");
+        let actuators = read
+            .var("IEXEC_CORE_MANAGEMENT_ACTUATORS")
+            .property("management.endpoints.web.exposure.include")
+            .list()
+            .or(vec![
+                "health".to_owned(),
+                "info".to_owned(),
+                "prometheus".to_owned(),
+            ]);
+        let metrics_period = read
+            .var("WORKERPOOL_SCHEDULER_METRICS_PERIOD")
+            .property("cron.metrics.refresh.period")
+            .duration()
+            .or(Duration::from_secs(20));
+        let purge_days = days(
+            &mut read,
+            "IEXEC_LOGS_PURGE_RATE_IN_DAYS",
+            "logs.purge-rate-in-days",
+            1,
+        );
+        let kept_days = days(
+            &mut read,
+            "IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS",
+            "logs.availability-period-in-days",
+            3,
+        );
+        let claim = read.var("WORKERPOOL_SCHEDULER_CLAIM").boolean().or(true);
+
+        let settings = read.finish(|| {
+            Ok(Self {
+                listen: SocketAddr::new(host, port),
+                public_url,
+                data_dir: data_dir?,
+                wallet_path: wallet_path?,
+                wallet_password: wallet_password?,
+                chain: chain?,
+                workers: workers?,
+                config_server: config_server?,
+                result_repository: result_repository?,
+                actuators,
+                metrics_period,
+                logs_purge_period: DAY * purge_days,
+                logs_kept: DAY * kept_days,
+                claim,
+            })
+        })?;
+        for (name, reason) in WITHOUT_EFFECT {
+            if env.get(name).is_some_and(|value| !value.trim().is_empty()) {
+                tracing::warn!(name, "this setting has no effect here: {reason}");
+            }
+        }
+        if settings.has_sample_password() {
+            tracing::warn!(
+                "the wallet is protected by the sample password that everybody knows: \
+                 set IEXEC_CORE_WALLET_PASSWORD or IEXEC_CORE_WALLET_PASSWORD_FILE, and never use such a wallet outside a test"
+            );
+        }
+        Ok(settings)
+    }
+
+    /// Whether the wallet's password is the one of the original's sample wallet.
+    #[must_use]
+    pub fn has_sample_password(&self) -> bool {
+        self.wallet_password.reveal() == SAMPLE_PASSWORD
+    }
+}
+
+impl ChainSettings {
+    fn read(read: &mut Reader<'_>) -> Result<Self, chassis::env::Noted> {
+        let nodes = read
+            .var("IEXEC_BLOCKCHAIN_NODE_ADDRESS")
+            .property("chain.node-address")
+            .was("IEXEC_PRIVATE_CHAIN_ADDRESS")
+            .urls()
+            .or_text("http://localhost:8545");
+        let pool = read
+            .var("POOL_ADDRESS")
+            .property("chain.pool-address")
+            .address()
+            .check("an address other than zero", |pool| !pool.is_zero())
+            .kept()
+            .or_text("0x365E7BABAa85eC61Dffe5b520763062e6C29dA27");
+        let start_block = read
+            .var("IEXEC_START_BLOCK_NUMBER")
+            .property("chain.start-block-number")
+            .number::<u64>()
+            .or(0);
+        let max_logs_batch = read
+            .var("WORKERPOOL_SCHEDULER_MAX_LOGS_BATCH_SIZE")
+            .property("chain.max-logs-batch-size")
+            .number::<u64>()
+            .check("a whole number greater than 0", |size| *size > 0)
+            .or(1000);
+        let threshold = read
+            .var("WORKERPOOL_SCHEDULER_OUT_OF_SERVICE_THRESHOLD")
+            .property("chain.out-of-service-threshold")
+            .duration()
+            .check("a duration greater than 0", |threshold| {
+                !threshold.is_zero()
+            })
+            .optional();
+        let blocks = older_threshold(read);
+        let gas_price_multiplier = read
+            .var("IEXEC_GAS_PRICE_MULTIPLIER")
+            .property("chain.gas-price-multiplier")
+            .parsed("a number greater than 0, at most 1000000", thousandths)
+            .or(1000);
+        let gas_price_cap = read
+            .var("IEXEC_GAS_PRICE_CAP")
+            .property("chain.gas-price-cap")
+            .number::<u128>()
+            .or(22_000_000_000);
+        Ok(Self {
+            nodes: nodes?,
+            pool: pool?,
+            start_block: BlockNumber(start_block),
+            max_logs_batch,
+            out_of_service: match (threshold, blocks) {
+                (Some(threshold), _) => Threshold::For(threshold),
+                (None, Some(blocks)) => Threshold::Blocks(blocks),
+                (None, None) => Threshold::For(Duration::from_secs(15)),
+            },
+            gas_price_multiplier,
+            gas_price_cap: Wei(gas_price_cap),
+        })
+    }
+}
+
+/// The older pair: blocks between two looks, and looks that must fail. None when neither is set.
+fn older_threshold(read: &mut Reader<'_>) -> Option<u32> {
+    const PLACE: &str = "WORKERPOOL_SCHEDULER_OUT_OF_SERVICE_THRESHOLD";
+    let interval = read
+        .var("IEXEC_CHAIN_HEALTH_POLLING_INTERVAL_IN_BLOCKS")
+        .number::<u32>()
+        .check("a whole number greater than 0", |blocks| *blocks > 0)
+        .optional();
+    let failures = read
+        .var("IEXEC_CHAIN_HEALTH_OUT_OF_SERVICE_THRESHOLD")
+        .number::<u32>()
+        .check("a whole number greater than 0", |failures| *failures > 0)
+        .optional();
+    if interval.is_none() && failures.is_none() {
+        return None;
+    }
+    tracing::warn!(
+        "IEXEC_CHAIN_HEALTH_POLLING_INTERVAL_IN_BLOCKS and IEXEC_CHAIN_HEALTH_OUT_OF_SERVICE_THRESHOLD are older names: use {PLACE}"
+    );
+    Some(interval.unwrap_or(3).saturating_mul(failures.unwrap_or(4)))
+}
+
+impl WorkerSettings {
+    fn read(read: &mut Reader<'_>) -> Result<Self, chassis::env::Noted> {
+        let ask_period = read
+            .var("IEXEC_ASK_REPLICATE_PERIOD")
+            .property("workers.ask-for-replicate-period")
+            .duration()
+            .check("a duration greater than 0, in milliseconds", |period| {
+                !period.is_zero()
+            })
+            .or(Duration::from_millis(5000));
+        let required_version = read
+            .var("IEXEC_CORE_REQUIRED_WORKER_VERSION")
+            .property("workers.required-worker-version")
+            .text()
+            .or(String::new());
+        let allowed = read
+            .var("IEXEC_WORKERS_WHITELIST")
+            .property("workers.whitelist")
+            .parsed(
+                "addresses separated by commas, each 0x and 40 hex digits",
+                addresses,
+            )
+            .or(BTreeSet::new());
+        Ok(Self {
+            ask_period,
+            required_version,
+            allowed,
+        })
+    }
+}
+
+fn thousandths(text: &str) -> Option<u64> {
+    let multiplier = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| *number > 0.0 && *number <= 1e6)?;
+    // Within the limits above nothing is cut.
+    Some(((multiplier * 1000.0).round() as u64).max(1))
+}
+
+fn addresses(text: &str) -> Option<BTreeSet<Address>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+        .map(|one| poco::hex::address(one).ok())
+        .collect()
+}
+
+fn days(read: &mut Reader<'_>, name: &'static str, property: &'static str, default: u32) -> u32 {
+    read.var(name)
+        .property(property)
+        .number::<u32>()
+        .check("a whole number of days, 1 to 36500", |days| {
+            (1..=36_500).contains(days)
+        })
+        .or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::address;
+    use chassis::env::MapEnv;
+
+    #[test]
+    fn with_nothing_set_every_default_is_the_original_s() {
+        let settings = Settings::from_env(&MapEnv::default()).unwrap();
+        assert_eq!(settings.listen, "0.0.0.0:13000".parse().unwrap());
+        assert_eq!(
+            settings.chain.nodes,
+            ["http://localhost:8545".parse().unwrap()]
+        );
+        assert_eq!(
+            settings.chain.pool.text,
+            "0x365E7BABAa85eC61Dffe5b520763062e6C29dA27"
+        );
+        assert_eq!(
+            settings.chain.out_of_service,
+            Threshold::For(Duration::from_secs(15))
+        );
+        assert_eq!(settings.chain.gas_price_cap, Wei(22_000_000_000));
+        assert_eq!(settings.workers.ask_period, Duration::from_millis(5000));
+        assert_eq!(settings.config_server.text, "http://localhost:8888");
+        assert_eq!(settings.result_repository.text, "http://localhost:13200");
+        assert_eq!(settings.data_dir, PathBuf::from("./data"));
+        assert_eq!(settings.logs_kept, DAY * 3);
+        assert!(settings.has_sample_password());
+    }
+
+    #[test]
+    fn older_names_and_generic_names_are_read() {
+        let settings = Settings::from_env(&MapEnv::from([
+            ("IEXEC_PRIVATE_CHAIN_ADDRESS", "http://node:1"),
+            ("IEXEC_CONFIG_SERVER_HOST", "config"),
+            ("IEXEC_RESULT_REPOSITORY_PORT", "99"),
+            ("IEXEC_CHAIN_HEALTH_OUT_OF_SERVICE_THRESHOLD", "2"),
+            ("SERVER_PORT", "14000"),
+            ("CHAIN_MAXLOGSBATCHSIZE", "50"),
+        ]))
+        .unwrap();
+        assert_eq!(settings.chain.nodes, ["http://node:1".parse().unwrap()]);
+        assert_eq!(settings.config_server.text, "http://config:8888");
+        assert_eq!(settings.result_repository.text, "http://localhost:99");
+        assert_eq!(
+            settings.chain.out_of_service.with(Duration::from_secs(5)),
+            Duration::from_secs(30)
+        );
+        assert_eq!(settings.listen.port(), 14_000);
+        assert_eq!(settings.chain.max_logs_batch, 50);
+    }
+
+    #[test]
+    fn a_newer_name_wins_over_its_older_one() {
+        let settings = Settings::from_env(&MapEnv::from([
+            ("IEXEC_BLOCKCHAIN_NODE_ADDRESS", "http://new:1"),
+            ("IEXEC_PRIVATE_CHAIN_ADDRESS", "http://old:1"),
+            ("IEXEC_CHAIN_HEALTH_OUT_OF_SERVICE_THRESHOLD", "2"),
+            ("CHAIN_OUTOFSERVICETHRESHOLD", "PT40S"),
+        ]))
+        .unwrap();
+        assert_eq!(settings.chain.nodes, ["http://new:1".parse().unwrap()]);
+        assert_eq!(
+            settings.chain.out_of_service,
+            Threshold::For(Duration::from_secs(40))
+        );
+    }
+
+    #[test]
+    fn the_whitelist_ignores_letter_case_and_blanks() {
+        // Q4: a checksummed entry shut its worker out.
+        let settings = Settings::from_env(&MapEnv::from([(
+            "IEXEC_WORKERS_WHITELIST",
+            " 0x90F8bf6A479f320ead074411a4B0e7944Ea8c9C1 ,, 0x1a69b2eb604db8eba185df03ea4f5288dcbbd248",
+        )]))
+        .unwrap();
+        assert_eq!(
+            settings.workers.allowed,
+            BTreeSet::from([
+                address!("90f8bf6a479f320ead074411a4b0e7944ea8c9c1"),
+                address!("1a69b2eb604db8eba185df03ea4f5288dcbbd248")
+            ])
+        );
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let errors = Settings::from_env(&MapEnv::from([
+            ("IEXEC_CORE_PORT", "many"),
+            ("POOL_ADDRESS", "0x12"),
+            ("IEXEC_GAS_PRICE_MULTIPLIER", "0"),
+            ("IEXEC_WORKERS_WHITELIST", "ann"),
+            ("IEXEC_CONFIG_SERVER_URL", "ftp://config"),
+            ("IEXEC_LOGS_PURGE_RATE_IN_DAYS", "0"),
+        ]))
+        .unwrap_err();
+        let said = errors.to_string();
+        for name in [
+            "IEXEC_CORE_PORT",
+            "POOL_ADDRESS",
+            "IEXEC_GAS_PRICE_MULTIPLIER",
+            "IEXEC_WORKERS_WHITELIST",
+            "IEXEC_CONFIG_SERVER_URL",
+            "IEXEC_LOGS_PURGE_RATE_IN_DAYS",
+        ] {
+            assert!(said.contains(name), "{name} is missing in: {said}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let settings = Settings::from_env(&MapEnv::from([(
+            "IEXEC_CORE_WALLET_PASSWORD",
+            "open sesame",
+        )]))
+        .unwrap();
+        assert!(!format!("{settings:?}").contains("sesame"));
+        assert!(!settings.has_sample_password());
+    }
+}

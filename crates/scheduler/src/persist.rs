@@ -1,0 +1,208 @@
+//! Between the engine's records and the store's documents: what is written where, and how it is read back.
+//!
+//! The store knows no record and the engine knows no store; the names of keys and columns are decided here alone.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::Address;
+use engine::{
+    Change, DealRecord, EventRecord, Logs, PoolRecord, Records, ReplicateRecord, TaskRecord, Topic,
+    WorkerRecord,
+};
+use poco::ids::{DealId, TaskId};
+use poco::units::Timestamp;
+use store::{Batch, Collection, Columns, Select, Store, StoreError, Stream};
+use wire::message::ComputeLogs;
+
+/// Where the pool's one record lies.
+const POOL: &str = "pool";
+/// State column of a task that the engine still holds.
+const LIVE: &str = "live";
+/// State column of a task that left the engine.
+const RETIRED: &str = "retired";
+
+/// The batch that stores `changes`. Of several versions of one record only the last is written.
+pub(crate) fn batch(changes: &[Change]) -> Batch {
+    let mut last: BTreeMap<(Collection, String), &Change> = BTreeMap::new();
+    let mut batch = Batch::new();
+    for change in changes {
+        match change {
+            Change::Deal(deal) => {
+                last.insert((Collection::Deals, deal.details.id.to_string()), change)
+            }
+            Change::Task(task) => last.insert((Collection::Tasks, task.id.to_string()), change),
+            Change::Replicate(one) => last.insert(
+                (Collection::Replicates, replicate_key(one.task, one.worker)),
+                change,
+            ),
+            Change::Worker(worker) => last.insert(
+                (Collection::Workers, poco::hex::lower(&worker.worker)),
+                change,
+            ),
+            Change::Pool(_) => last.insert((Collection::Meta, POOL.to_owned()), change),
+            Change::Logs { task, worker, logs } => {
+                let columns = Columns::default().owner(task);
+                let logs = compute_logs(*worker, logs);
+                batch = batch.put_with(
+                    Collection::TaskLogs,
+                    replicate_key(*task, *worker),
+                    columns,
+                    &logs,
+                );
+                None
+            }
+            Change::Event(event) => {
+                batch = batch.append(Stream::Events, subject(event), event.at, event.as_ref());
+                None
+            }
+        };
+    }
+    for ((collection, key), change) in last {
+        batch = match change {
+            Change::Deal(deal) => batch.put(collection, key, deal.as_ref()),
+            Change::Task(task) => {
+                let state = if task.retired { RETIRED } else { LIVE };
+                let columns = Columns::default()
+                    .owner(task.deal)
+                    .state(state)
+                    .at(task.final_deadline);
+                batch.put_with(collection, key, columns, task.as_ref())
+            }
+            Change::Replicate(one) => batch.put_with(
+                collection,
+                key,
+                Columns::default().owner(one.task),
+                one.as_ref(),
+            ),
+            Change::Worker(worker) => batch.put(collection, key, worker.as_ref()),
+            Change::Pool(pool) => batch.put(collection, key, pool.as_ref()),
+            Change::Event(_) | Change::Logs { .. } => batch,
+        };
+    }
+    batch
+}
+
+/// Everything that the engine has to know after a restart.
+pub(crate) async fn load(store: &Store) -> Result<Records, StoreError> {
+    let live = Select {
+        states: vec![LIVE.to_owned()],
+        ..Select::default()
+    };
+    let tasks: Vec<TaskRecord> = bodies(store.select(Collection::Tasks, live).await?);
+    let mut replicates = Vec::new();
+    for task in &tasks {
+        replicates.extend(replicates_of(store, task.id).await?);
+    }
+    Ok(Records {
+        pool: store
+            .get::<PoolRecord>(Collection::Meta, POOL)
+            .await?
+            .unwrap_or_default(),
+        deals: bodies(store.all(Collection::Deals).await?),
+        workers: bodies(store.all::<WorkerRecord>(Collection::Workers).await?),
+        tasks,
+        replicates,
+    })
+}
+
+/// A task, finished or not, ready to be shown.
+pub(crate) async fn task(store: &Store, task: TaskId) -> Result<Option<TaskRecord>, StoreError> {
+    let mut found: Option<TaskRecord> = store.get(Collection::Tasks, task).await?;
+    if let Some(task) = &mut found {
+        task.refold();
+    }
+    Ok(found)
+}
+
+/// A deal.
+pub(crate) async fn deal(store: &Store, deal: DealId) -> Result<Option<DealRecord>, StoreError> {
+    store.get(Collection::Deals, deal).await
+}
+
+/// Every worker's part in a task, in the order in which they were given.
+pub(crate) async fn replicates_of(
+    store: &Store,
+    task: TaskId,
+) -> Result<Vec<ReplicateRecord>, StoreError> {
+    let of_task = Select {
+        owner: Some(task.to_string()),
+        ..Select::default()
+    };
+    let mut found: Vec<ReplicateRecord> =
+        bodies(store.select(Collection::Replicates, of_task).await?);
+    found.sort_by_key(|one| (one.created_at, one.worker));
+    Ok(found)
+}
+
+/// One worker's part in a task.
+pub(crate) async fn replicate(
+    store: &Store,
+    task: TaskId,
+    worker: Address,
+) -> Result<Option<ReplicateRecord>, StoreError> {
+    store
+        .get(Collection::Replicates, replicate_key(task, worker))
+        .await
+}
+
+/// What the app wrote, one entry a worker that sent something.
+pub(crate) async fn logs_of(store: &Store, task: TaskId) -> Result<Vec<ComputeLogs>, StoreError> {
+    let of_task = Select {
+        owner: Some(task.to_string()),
+        ..Select::default()
+    };
+    Ok(bodies(store.select(Collection::TaskLogs, of_task).await?))
+}
+
+/// Removes the logs of every task whose final deadline lies before `before`, and says of how many workers' parts.
+pub(crate) async fn purge_logs(store: &Store, before: Timestamp) -> Result<usize, StoreError> {
+    let over = Select {
+        before: Some(before),
+        states: vec![RETIRED.to_owned(), LIVE.to_owned()],
+        ..Select::default()
+    };
+    let mut purged = 0;
+    let tasks = store.select::<TaskRecord>(Collection::Tasks, over).await?;
+    let mut batch = Batch::new();
+    for task in tasks {
+        for logs in logs_of(store, task.body.id).await? {
+            if let Some(worker) = logs.wallet_address {
+                batch = batch.delete(Collection::TaskLogs, replicate_key(task.body.id, worker));
+                purged += 1;
+            }
+        }
+    }
+    if purged > 0 {
+        store.commit(batch).await?;
+    }
+    Ok(purged)
+}
+
+fn replicate_key(task: TaskId, worker: Address) -> String {
+    format!("{task}:{worker:#x}")
+}
+
+fn subject(event: &EventRecord) -> String {
+    match event.topic {
+        Topic::Task | Topic::Replicate => event.task.map(|task| task.to_string()),
+        Topic::Deal => event.deal.map(|deal| deal.to_string()),
+        Topic::Worker => event.worker.map(|worker| poco::hex::lower(&worker)),
+        Topic::Chain | Topic::Pool => None,
+    }
+    .unwrap_or_else(|| POOL.to_owned())
+}
+
+fn compute_logs(worker: Address, logs: &Logs) -> ComputeLogs {
+    ComputeLogs {
+        wallet_address: Some(worker),
+        stdout: logs.stdout.clone().unwrap_or_default(),
+        stderr: logs.stderr.clone().unwrap_or_default(),
+    }
+}
+
+fn bodies<T>(documents: Vec<store::Document<T>>) -> Vec<T> {
+    documents
+        .into_iter()
+        .map(|document| document.body)
+        .collect()
+}

@@ -1,0 +1,429 @@
+//! Putting the scheduler together, and taking it apart again: which task runs, what it is given, and in which order they end.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chain::outbox::Probe;
+use chain::{Cursor, CursorSettings, FactFilter, Outbox, OutboxSettings};
+use chassis::Shutdown;
+use chassis::actuator::{Actuator, Build};
+use chassis::health::Health;
+use chassis::metrics::Metrics;
+use engine::Engine;
+use poco::units::Timestamp;
+use store::{Identity, Store};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::task::TaskTracker;
+use wire::message::PublicConfiguration;
+
+use crate::api::{self, Api};
+use crate::auth::Auth;
+use crate::authorize::Authorizer;
+use crate::clock::now;
+use crate::commands::{Commands, Inner};
+use crate::config::Settings;
+use crate::figures::Figures;
+use crate::head::ChainHealth;
+use crate::inbox::{self, Owner};
+use crate::notices::Notices;
+use crate::preflight::{self, Checked, PATIENCE, StartError};
+use crate::wallets::Wallets;
+use crate::watch::{self, Watch};
+use crate::{api::exposition, persist};
+
+/// The version of the original whose answers this scheduler gives, told by `GET /version` and in tokens.
+pub const VERSION: &str = "9.3.0";
+/// How often expired challenges are forgotten.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// A scheduler at work.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    ended: JoinHandle<Result<(), RunError>>,
+}
+
+impl Running {
+    /// Waits for its end, asked for or not. The data folder is free then.
+    ///
+    /// # Errors
+    /// What ended it before it was asked to end.
+    pub async fn ended(self) -> Result<(), RunError> {
+        self.ended.await.unwrap_or_else(|error| {
+            Err(RunError {
+                part: "scheduler",
+                reason: error.to_string(),
+            })
+        })
+    }
+}
+
+/// A part of the scheduler failed, so all of it ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the scheduler ended because its {part} failed: {reason}")]
+pub struct RunError {
+    /// Which part.
+    pub part: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// Starts a scheduler and returns when it listens. It ends with `shutdown`.
+///
+/// # Errors
+/// Everything that is not as it must be: see [`StartError`].
+pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, StartError> {
+    run_with_patience(settings, PATIENCE, shutdown).await
+}
+
+/// As [`run`], asking peers that do not answer for `patience` before giving up.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_patience(
+    settings: Settings,
+    patience: Duration,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
+    let checked = preflight::check(&settings, patience, &shutdown).await?;
+    let listener = chassis::listen(settings.listen, "IEXEC_CORE_PORT").await?;
+    let addr = listener
+        .local_addr()
+        .map_err(|error| StartError::Other(error.to_string()))?;
+    let store = open_store(&settings, &checked).await?;
+    // Its own end: a part that fails ends this scheduler, not the process around it.
+    let own = shutdown.part();
+    let parts = assemble(settings, checked, store, addr, &own).await?;
+    let mut tasks = JoinSet::new();
+    let running = parts.begin(&mut tasks, listener, &own);
+    tracing::info!(%addr, "the scheduler listens");
+    let ended = tokio::spawn(supervise(tasks, running, own));
+    Ok(Running { addr, ended })
+}
+
+async fn open_store(settings: &Settings, checked: &Checked) -> Result<Store, StartError> {
+    let identity = Identity {
+        role: "scheduler".to_owned(),
+        chain_id: checked.chain.chain_id,
+        hub: checked.hub.address(),
+        pool: Some(settings.chain.pool.value),
+    };
+    let folder = settings.data_dir.clone();
+    tokio::task::spawn_blocking(move || Store::open(folder, &identity))
+        .await
+        .map_err(|error| StartError::Other(error.to_string()))?
+        .map_err(StartError::from)
+}
+
+/// Everything that runs, before it runs.
+struct Parts {
+    owner: Owner,
+    left: engine::Outputs,
+    watch: Watch,
+    outbox: Outbox,
+    outbox_handle: chain::OutboxHandle,
+    health: ChainHealth,
+    figures: Figures,
+    api: Arc<Api>,
+    routes: axum::Router,
+    settings: Settings,
+    running: TaskTracker,
+}
+
+async fn assemble(
+    settings: Settings,
+    checked: Checked,
+    store: Store,
+    addr: SocketAddr,
+    shutdown: &Shutdown,
+) -> Result<Parts, StartError> {
+    let Checked { wallet, chain, hub } = checked;
+    let block_time = chain.block_time;
+    let running = TaskTracker::new();
+    let records = persist::load(&store).await?;
+    let figures = Figures::with(records.deals.iter().map(|deal| deal.details.id));
+    let saw_a_deal = records.pool.latest_deal_block.0 > 0;
+    let (engine, left) = Engine::load(engine_settings(&settings, block_time), records, now());
+
+    let (outbox_handle, outbox) = Outbox::start(
+        hub.node().clone(),
+        wallet.clone(),
+        Arc::new(store.clone()),
+        outbox_settings(&settings, block_time),
+    )
+    .await
+    .map_err(|error| StartError::Other(error.to_string()))?;
+    let (inbox, outlet) = inbox::open();
+    let authorizer = Arc::new(Authorizer::new(wallet, settings.workers.allowed.clone()));
+    let notices = Notices::new(store.clone());
+    let commands = Commands::new(Inner {
+        outbox: outbox_handle.clone(),
+        hub: hub.clone(),
+        authorizer: Arc::clone(&authorizer),
+        proxy: settings.result_repository.value.clone(),
+        inbox: inbox.clone(),
+        running: running.clone(),
+        shutdown: shutdown.clone(),
+        underway: Mutex::new(HashSet::new()),
+    });
+    let owner = Owner::new(
+        engine,
+        store.clone(),
+        outlet,
+        notices.clone(),
+        commands,
+        figures.clone(),
+    );
+
+    let filter = FactFilter {
+        hub: hub.address(),
+        deals_of: Some(settings.chain.pool.value),
+    };
+    let mut cursor_settings = CursorSettings::new(settings.chain.start_block, block_time);
+    cursor_settings.max_range = settings.chain.max_logs_batch;
+    let node = hub.node().clone();
+    let cursor_at = Box::new(move |position| {
+        Cursor::new(node.clone(), filter, cursor_settings, position)
+    });
+    let stored = store.cursor(watch::CURSOR).await?;
+    let cursor = cursor_at(watch::begin(stored, saw_a_deal, settings.chain.start_block));
+    let watch = Watch {
+        hub: hub.clone(),
+        cursor,
+        cursor_at,
+        store: store.clone(),
+        inbox: inbox.clone(),
+        ratios: None,
+    };
+
+    let health = ChainHealth::new(block_time, settings.chain.out_of_service.with(block_time));
+    let auth = Auth::open(
+        store.clone(),
+        chain.chain_id,
+        settings.workers.allowed.clone(),
+        VERSION,
+    )
+    .await?;
+    let configuration = public_configuration(&settings, &authorizer);
+    let metrics = Metrics::new("iexec-core", VERSION);
+    metrics.register(|registry| exposition::register(registry, figures.clone()));
+    let own_health = Health::new();
+    own_health.register("blockchainConnection", health.clone());
+    let public_url = settings.public_url.clone().map_or_else(
+        || format!("http://localhost:{}", addr.port()),
+        |url| url.as_str().trim_end_matches('/').to_owned(),
+    );
+    let api = Arc::new(Api {
+        wallets: Wallets::new(
+            hub,
+            chain.sidechain,
+            settings.chain.gas_price_cap,
+            running.clone(),
+        ),
+        inbox,
+        auth,
+        store,
+        notices,
+        authorizer,
+        figures: figures.clone(),
+        configuration_hash: format!("{:#x}", configuration.hash()),
+        configuration,
+        chain_id: chain.chain_id,
+        pool: settings.chain.pool.value,
+        public_url,
+        running: running.clone(),
+        shutdown: shutdown.clone(),
+    });
+    let actuator = Actuator {
+        health: own_health,
+        metrics: metrics.clone(),
+        build: Build {
+            artifact: "iexec-core",
+            name: "iexec-core",
+            version: VERSION,
+            group: "com.iexec.core",
+        },
+        shown: settings.actuators.clone(),
+    };
+    let routes = metrics.timed(api::router(Arc::clone(&api)).merge(actuator.router()));
+    Ok(Parts {
+        owner,
+        left,
+        watch,
+        outbox,
+        outbox_handle,
+        health,
+        figures,
+        api,
+        routes,
+        settings,
+        running,
+    })
+}
+
+type Ended = (&'static str, Result<(), String>);
+
+impl Parts {
+    /// Begins every part.
+    fn begin(
+        self,
+        tasks: &mut JoinSet<Ended>,
+        listener: tokio::net::TcpListener,
+        shutdown: &Shutdown,
+    ) -> TaskTracker {
+        let Self {
+            owner,
+            left,
+            watch,
+            outbox,
+            outbox_handle,
+            health,
+            figures,
+            api,
+            routes,
+            settings,
+            running,
+        } = self;
+        let inbox = api.inbox.clone();
+        let end = || shutdown.clone();
+        let waker = watch.cursor.waker();
+        let node = watch.hub.node().clone();
+        part(tasks, "inbox", owner.run(left, end()));
+        part(tasks, "chain reader", watch.run(end()));
+        part(
+            tasks,
+            "chain health",
+            health.watch(
+                node,
+                inbox.clone(),
+                figures.clone(),
+                (waker, outbox_handle),
+                end(),
+            ),
+        );
+        part(
+            tasks,
+            "figures",
+            figures.refresh(inbox, settings.metrics_period, end()),
+        );
+        let stop = end();
+        part(tasks, "outbox", async move {
+            tokio::select! {
+                () = outbox.run() => {}
+                () = stop.triggered() => {}
+            }
+            Ok::<(), String>(())
+        });
+        part(
+            tasks,
+            "housekeeping",
+            keep_house(Arc::clone(&api), settings, end()),
+        );
+        part(
+            tasks,
+            "HTTP server",
+            chassis::serve(listener, routes, end()),
+        );
+        running
+    }
+}
+
+fn part<E: std::fmt::Display + Send + 'static>(
+    tasks: &mut JoinSet<Ended>,
+    name: &'static str,
+    work: impl Future<Output = Result<(), E>> + Send + 'static,
+) {
+    tasks.spawn(async move { (name, work.await.map_err(|error| error.to_string())) });
+}
+
+/// Waits for every part. The first that ends before it was asked to ends all.
+async fn supervise(
+    mut tasks: JoinSet<Ended>,
+    running: TaskTracker,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let mut first = None;
+    while let Some(ended) = tasks.join_next().await {
+        let asked = shutdown.is_triggered();
+        let failed = match ended {
+            Ok((_, Ok(()))) if asked => None,
+            Ok((part, Ok(()))) => Some(RunError {
+                part,
+                reason: "it ended by itself".to_owned(),
+            }),
+            // What fails while everything ends fails because of that.
+            Ok((_, Err(_))) if asked => None,
+            Ok((part, Err(reason))) => Some(RunError { part, reason }),
+            Err(panic) => Some(RunError {
+                part: "scheduler",
+                reason: panic.to_string(),
+            }),
+        };
+        if let Some(error) = failed {
+            tracing::error!(%error, "ending");
+            first.get_or_insert(error);
+        }
+        shutdown.trigger();
+    }
+    running.close();
+    running.wait().await;
+    first.map_or(Ok(()), Err)
+}
+
+/// Forgets what nobody needs any more.
+async fn keep_house(api: Arc<Api>, settings: Settings, shutdown: Shutdown) -> Result<(), String> {
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut purge = tokio::time::interval(settings.logs_purge_period);
+    loop {
+        let done = tokio::select! {
+            () = shutdown.triggered() => return Ok(()),
+            _ = sweep.tick() => api.auth.sweep().await,
+            _ = purge.tick() => {
+                let before: Timestamp = now().saturating_sub(settings.logs_kept);
+                persist::purge_logs(&api.store, before).await.map(|purged| {
+                    if purged > 0 {
+                        tracing::info!(purged, "logs of tasks that ended long ago are deleted");
+                    }
+                })
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "housekeeping is put off");
+        }
+    }
+}
+
+fn engine_settings(settings: &Settings, block_time: Duration) -> engine::Settings {
+    engine::Settings {
+        allowed_workers: settings.workers.allowed.clone(),
+        ask_period: settings.workers.ask_period,
+        block_time,
+        claim: settings.claim,
+        ..engine::Settings::default()
+    }
+}
+
+fn outbox_settings(settings: &Settings, block_time: Duration) -> OutboxSettings {
+    let probe: Probe = Arc::new(chassis::crash::point);
+    OutboxSettings {
+        multiplier: settings.chain.gas_price_multiplier,
+        cap: settings.chain.gas_price_cap,
+        probe: Some(probe),
+        ..OutboxSettings::new(block_time)
+    }
+}
+
+fn public_configuration(settings: &Settings, authorizer: &Authorizer) -> PublicConfiguration {
+    PublicConfiguration {
+        worker_pool_address: settings.chain.pool.text.clone(),
+        scheduler_public_address: poco::hex::lower(&authorizer.address()),
+        config_server_url: settings.config_server.text.clone(),
+        result_repository_url: settings.result_repository.text.clone(),
+        ask_for_replicate_period: u64::try_from(settings.workers.ask_period.as_millis())
+            .unwrap_or(u64::MAX),
+        required_worker_version: settings.workers.required_version.clone(),
+    }
+}
