@@ -1,0 +1,461 @@
+//! One container from creation to its end. The end is an event of the engine, not a poll; the time limit, the streams' cap and the
+//! output folder's size are watched beside it. A container of exactly this name that is already there is taken over, so that a worker
+//! that was killed finds its run again. It never removes a container by itself: the caller does, once what it left is on the disk.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::errors::Error as Bollard;
+use bollard::models::{ContainerCreateBody, ContainerState, ContainerStateStatusEnum};
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    StartContainerOptions, StopContainerOptions, WaitContainerOptions,
+};
+use futures_util::StreamExt;
+use poco::units::Timestamp;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::profile::host_config;
+pub use super::spool::Streams;
+use super::{DockerError, Engine, Limits, Profile};
+use crate::outputs::size;
+
+/// The label that says which task a container works for.
+pub const TASK_LABEL: &str = "workerpool.task";
+
+/// What to run, and within which bounds.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// The container's name, unique on this engine.
+    pub name: String,
+    /// The task's id, kept as a label.
+    pub task: String,
+    /// The image's reference, as it stands on chain.
+    pub image: String,
+    /// Arguments; none leaves the image's own command.
+    pub arguments: Vec<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// The host's folder behind `/iexec_in`.
+    pub input: PathBuf,
+    /// The host's folder behind `/iexec_out`.
+    pub output: PathBuf,
+    /// The host's folder for the two streams, outside what the application sees.
+    pub streams: PathBuf,
+    /// The network, where the profile uses one.
+    pub network: Option<String>,
+    /// How tightly it is held.
+    pub profile: Profile,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long it may run.
+    pub timeout: Duration,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Exited(i64),
+    /// Stopped at its time limit.
+    TimedOut,
+    /// Killed by the kernel at its memory limit.
+    OutOfMemory,
+    /// Stopped because its streams carried more than they may.
+    TooMuchText,
+    /// Stopped because its output, or its own layer, grew past the limit.
+    TooMuchDisk,
+    /// It could not be created or started: the image's command does not exist, for instance.
+    NotStarted,
+    /// It vanished while it ran: somebody removed it.
+    Vanished,
+}
+
+/// What a run left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// How it ended.
+    pub ended: Ended,
+    /// The code to report: the application's own, or -1 where it has none (spec `worker.md` §6.5).
+    pub exit_code: i64,
+    /// How long it ran.
+    pub elapsed: Duration,
+    /// The text of its streams; `None` where there is none that is whole.
+    pub streams: Option<Streams>,
+    /// The engine's words where it could not be started.
+    pub reason: Option<String>,
+}
+
+impl Finished {
+    fn not_started(reason: String) -> Self {
+        Self {
+            ended: Ended::NotStarted,
+            exit_code: -1,
+            elapsed: Duration::ZERO,
+            streams: None,
+            reason: Some(reason),
+        }
+    }
+
+    /// True when the application ended by itself with code 0.
+    #[must_use]
+    pub const fn succeeded(&self) -> bool {
+        matches!(self.ended, Ended::Exited(0))
+    }
+}
+
+impl Engine {
+    /// Runs the container to its end, or takes over the one of this name and waits for its end.
+    ///
+    /// Dropping the returned future leaves the container as it is.
+    ///
+    /// # Errors
+    /// The engine does not answer, or its files cannot be written. A later call takes the container over.
+    pub async fn run(&self, request: &RunRequest) -> Result<Finished, DockerError> {
+        let state = match self.state_of(&request.name).await? {
+            Some(state) if was_started(&state) => {
+                tracing::info!(container = request.name, status = ?state.status, "taking over a container that is already there");
+                state
+            }
+            other => {
+                if other.is_some() {
+                    self.remove(&request.name).await?;
+                }
+                match self.launch(request).await {
+                    Ok(()) => {}
+                    Err(error @ (DockerError::NoAnswer { .. } | DockerError::Disk { .. })) => {
+                        return Err(error);
+                    }
+                    Err(error) => return Ok(Finished::not_started(error.to_string())),
+                }
+                self.state_of(&request.name).await?.unwrap_or_default()
+            }
+        };
+        let stopped = self.watch(request, &state).await?;
+        self.conclude(request, stopped).await
+    }
+
+    async fn launch(&self, request: &RunRequest) -> Result<(), DockerError> {
+        let options = CreateContainerOptions {
+            name: Some(request.name.clone()),
+            ..CreateContainerOptions::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(request.image.clone()),
+            cmd: (!request.arguments.is_empty()).then(|| request.arguments.clone()),
+            env: Some(request.env.clone()),
+            labels: Some([(TASK_LABEL.to_owned(), request.task.clone())].into()),
+            host_config: Some(host_config(
+                request.profile,
+                &request.limits,
+                &request.input,
+                &request.output,
+                request.network.as_deref(),
+            )),
+            ..ContainerCreateBody::default()
+        };
+        let created = self.docker.create_container(Some(options), body).await;
+        created
+            .map_err(|error| self.error(format!("create the container {}", request.name), error))?;
+        let started = self
+            .docker
+            .start_container(&request.name, None::<StartContainerOptions>)
+            .await;
+        started.map_err(|error| self.error(format!("start the container {}", request.name), error))
+    }
+
+    /// Waits until the container ended; says why if it was this that stopped it.
+    async fn watch(
+        &self,
+        request: &RunRequest,
+        state: &ContainerState,
+    ) -> Result<Option<Ended>, DockerError> {
+        let ran = started_at(state).map_or(Duration::ZERO, |started| now().since(started));
+        let exit = self.ended(&request.name);
+        let text = self.text_passes(&request.name, request.limits.logs);
+        let disk = self.disk_passes(&request.name, &request.output, request.limits.disk);
+        tokio::pin!(exit, text, disk);
+        let why = tokio::select! {
+            () = &mut exit => return Ok(None),
+            () = &mut text => Ended::TooMuchText,
+            () = &mut disk => Ended::TooMuchDisk,
+            () = tokio::time::sleep(request.timeout.saturating_sub(ran)) => Ended::TimedOut,
+        };
+        tracing::info!(container = request.name, ?why, "stopping a container");
+        self.stop(&request.name).await?;
+        exit.await;
+        Ok(Some(why))
+    }
+
+    async fn conclude(
+        &self,
+        request: &RunRequest,
+        stopped: Option<Ended>,
+    ) -> Result<Finished, DockerError> {
+        let Some(state) = self.state_of(&request.name).await? else {
+            return Ok(Finished {
+                ended: Ended::Vanished,
+                exit_code: -1,
+                elapsed: Duration::ZERO,
+                streams: None,
+                reason: None,
+            });
+        };
+        let elapsed = match (started_at(&state), finished_at(&state)) {
+            (Some(started), Some(finished)) => finished.since(started),
+            _ => Duration::ZERO,
+        };
+        let streams = self
+            .read_streams(&request.name, &request.streams, request.limits.logs)
+            .await?;
+        let code = state.exit_code.unwrap_or(-1);
+        let ended = stopped.unwrap_or_else(|| {
+            if streams.is_none() {
+                Ended::TooMuchText
+            } else if state.oom_killed == Some(true) {
+                Ended::OutOfMemory
+            } else if elapsed >= request.timeout && code == 137 {
+                // A worker that was killed after it had stopped the container finds it like this.
+                Ended::TimedOut
+            } else {
+                Ended::Exited(code)
+            }
+        });
+        let exit_code = match ended {
+            Ended::Exited(code) => code,
+            Ended::OutOfMemory => code,
+            _ => -1,
+        };
+        Ok(Finished {
+            ended,
+            exit_code,
+            elapsed,
+            streams,
+            reason: state.error.filter(|text| !text.is_empty()),
+        })
+    }
+
+    /// Resolves when the container no longer runs. An engine that goes away for a while does not end it: the container lives on.
+    pub(super) async fn ended(&self, name: &str) {
+        let mut pause = Backoff::new();
+        loop {
+            let options = WaitContainerOptions {
+                condition: "not-running".to_owned(),
+            };
+            let mut exits = std::pin::pin!(self.docker.wait_container(name, Some(options)));
+            match exits.next().await {
+                Some(Ok(_) | Err(Bollard::DockerContainerWaitError { .. })) => return,
+                Some(Err(Bollard::DockerResponseServerError {
+                    status_code: 404, ..
+                })) => return,
+                Some(Err(error)) => {
+                    tracing::warn!(container = name, %error, "the wait for a container broke off; it is taken up again")
+                }
+                None => {}
+            }
+            pause.rest().await;
+        }
+    }
+
+    async fn text_passes(&self, name: &str, cap: u64) {
+        let mut pause = Backoff::new();
+        loop {
+            match self.streams_pass(name, cap).await {
+                Ok(true) => return,
+                Ok(false) => std::future::pending().await,
+                Err(error) => {
+                    tracing::debug!(container = name, %error, "the streams are followed again");
+                    pause.rest().await;
+                }
+            }
+        }
+    }
+
+    async fn disk_passes(&self, name: &str, output: &Path, limit: u64) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let folder = output.to_path_buf();
+            let taken = tokio::task::spawn_blocking(move || size::taken(&folder))
+                .await
+                .unwrap_or(0);
+            let options = InspectContainerOptions { size: true };
+            let layer = self
+                .docker
+                .inspect_container(name, Some(options))
+                .await
+                .ok()
+                .and_then(|found| found.size_rw);
+            let layer = u64::try_from(layer.unwrap_or(0)).unwrap_or(0);
+            if taken > limit || layer > limit {
+                tracing::warn!(
+                    container = name,
+                    output_bytes = taken,
+                    layer_bytes = layer,
+                    limit_bytes = limit,
+                    "a container fills the disk"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Stops the container at once; one that is not there, or already ended, is no error.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn stop(&self, name: &str) -> Result<(), DockerError> {
+        let options = StopContainerOptions {
+            t: Some(0),
+            ..StopContainerOptions::default()
+        };
+        match self.docker.stop_container(name, Some(options)).await {
+            Ok(())
+            | Err(Bollard::DockerResponseServerError {
+                status_code: 304 | 404,
+                ..
+            }) => Ok(()),
+            Err(error) => Err(self.error(format!("stop the container {name}"), error)),
+        }
+    }
+
+    /// Removes the container with its anonymous volumes, running or not; one that is not there is no error (Q39).
+    ///
+    /// # Errors
+    /// The engine does not answer, or cannot.
+    pub async fn remove(&self, name: &str) -> Result<(), DockerError> {
+        let options = RemoveContainerOptions {
+            v: true,
+            force: true,
+            ..RemoveContainerOptions::default()
+        };
+        match self.docker.remove_container(name, Some(options)).await {
+            // 409: its removal is already under way.
+            Ok(())
+            | Err(Bollard::DockerResponseServerError {
+                status_code: 404 | 409,
+                ..
+            }) => Ok(()),
+            Err(error) => Err(self.error(format!("remove the container {name}"), error)),
+        }
+    }
+
+    /// The names of the containers that were made for tasks and begin with `prefix`, running or not.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn task_containers(&self, prefix: &str) -> Result<Vec<String>, DockerError> {
+        let filters = [("label".to_owned(), vec![TASK_LABEL.to_owned()])];
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(filters.into()),
+            ..ListContainersOptions::default()
+        };
+        let found = self.docker.list_containers(Some(options)).await;
+        let found = found.map_err(|error| self.error("list its containers", error))?;
+        let names = found
+            .into_iter()
+            .filter_map(|container| container.names)
+            .flatten();
+        let names = names.map(|name| name.trim_start_matches('/').to_owned());
+        Ok(names.filter(|name| name.starts_with(prefix)).collect())
+    }
+
+    /// The state of the container of exactly this name (Q40), `None` when there is none.
+    async fn state_of(&self, name: &str) -> Result<Option<ContainerState>, DockerError> {
+        match self
+            .docker
+            .inspect_container(name, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(found)
+                if found
+                    .name
+                    .as_deref()
+                    .map(|found| found.trim_start_matches('/'))
+                    == Some(name) =>
+            {
+                Ok(Some(found.state.unwrap_or_default()))
+            }
+            Ok(_) => Ok(None),
+            Err(Bollard::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(error) => Err(self.error(format!("look up the container {name}"), error)),
+        }
+    }
+}
+
+fn was_started(state: &ContainerState) -> bool {
+    use ContainerStateStatusEnum::{EXITED, PAUSED, RESTARTING, RUNNING};
+    matches!(state.status, Some(RUNNING | EXITED | PAUSED | RESTARTING))
+        && started_at(state).is_some()
+}
+
+fn started_at(state: &ContainerState) -> Option<Timestamp> {
+    state.started_at.as_deref().and_then(instant)
+}
+
+fn finished_at(state: &ContainerState) -> Option<Timestamp> {
+    state.finished_at.as_deref().and_then(instant)
+}
+
+/// The engine's times; the year 1 stands for never.
+fn instant(text: &str) -> Option<Timestamp> {
+    let nanos = OffsetDateTime::parse(text, &Rfc3339)
+        .ok()?
+        .unix_timestamp_nanos();
+    u64::try_from(nanos / 1_000_000)
+        .ok()
+        .filter(|&millis| millis > 0)
+        .map(Timestamp)
+}
+
+fn now() -> Timestamp {
+    crate::clock::now()
+}
+
+/// Pauses that grow from 100 ms to 10 s.
+struct Backoff(Duration);
+
+impl Backoff {
+    const fn new() -> Self {
+        Self(Duration::from_millis(100))
+    }
+
+    async fn rest(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_times_are_read_and_its_never_is_none() {
+        assert_eq!(
+            instant("2023-11-14T22:13:20.123456789Z"),
+            Some(Timestamp(1_700_000_000_123))
+        );
+        assert_eq!(instant("0001-01-01T00:00:00Z"), None);
+        assert_eq!(instant("soon"), None);
+    }
+
+    #[test]
+    fn a_container_that_was_only_created_is_not_taken_over() {
+        let state = ContainerState {
+            status: Some(ContainerStateStatusEnum::CREATED),
+            ..ContainerState::default()
+        };
+        assert!(!was_started(&state));
+        let started_at = Some("2023-11-14T22:13:20Z".to_owned());
+        let state = ContainerState {
+            status: Some(ContainerStateStatusEnum::EXITED),
+            started_at,
+            ..ContainerState::default()
+        };
+        assert!(was_started(&state));
+    }
+}

@@ -1,0 +1,395 @@
+//! One replicate's life: an actor with a mailbox that goes through the table of steps, writes each step down before and after, tells the
+//! scheduler, and does what it answers (spec `worker.md` §5, §13). An abort reaches it in the middle of a step. It never goes back a
+//! step, and never throws a result away for which the chain may still want a reveal.
+
+mod compute;
+mod download;
+mod report;
+mod start;
+pub mod table;
+pub mod watch;
+pub mod work;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::StoreError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wire::message::TaskNotificationExtra;
+use wire::scheduler::StatusAnswer;
+use wire::status::{ReplicateStatusCause as Cause, TaskAbortCause, TaskNotificationType as Ask};
+
+use self::report::Reported;
+use self::table::{OnAbort, Reception, Row};
+use self::work::{Acted, Work};
+use crate::abort::{self, Source};
+use crate::journal::{self, Journal, Phase, Step};
+use crate::slots::Held;
+
+/// How long a short step may go on after the worker was told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Something a task is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What to do.
+    pub ask: Ask,
+    /// What is needed to do it.
+    pub extra: Option<TaskNotificationExtra>,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// One replicate at work.
+pub struct Replicate {
+    /// What the steps work with.
+    pub work: Arc<Work>,
+    /// Where it stands.
+    pub journal: Journal,
+    /// The slot it computes on.
+    pub slot: Option<Held>,
+    /// What it is told.
+    pub mailbox: mpsc::Receiver<Notice>,
+    /// The worker stops.
+    pub stop: CancellationToken,
+    /// What was told before its time.
+    pub later: VecDeque<Notice>,
+}
+
+/// What ended a step.
+enum Ended {
+    Acted(Acted),
+    Aborted(Notice),
+    Stopped,
+}
+
+impl Replicate {
+    /// Lives until the task is over, or the worker stops. Its journal says which.
+    ///
+    /// # Errors
+    /// The journal cannot be written: then nothing more may be done.
+    pub async fn live(mut self) -> Result<(), StoreError> {
+        while !self.stop.is_cancelled() {
+            let goes_on = match self.journal.phase.clone() {
+                Phase::Begun => self.act().await?,
+                Phase::Acted(_) => self.tell().await?,
+                Phase::Told(next) => self.follow(next).await?,
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces the step, does it, and writes down what it came to. False when the worker stops.
+    async fn act(&mut self) -> Result<bool, StoreError> {
+        let row = table::row(self.journal.step);
+        let [begun, acted_point, _] = row.points;
+        chassis::crash::point(begun);
+        // A replicate that is being recovered may not go back to STARTING (spec scheduler-api §6.1); STARTED is allowed.
+        let announced = row
+            .doing
+            .filter(|_| !(self.journal.resumed && row.step == Step::Start));
+        if let Some(doing) = announced {
+            match report::send(
+                &self.work,
+                &self.journal,
+                &journal::Outcome::plain(doing),
+                &self.stop,
+            )
+            .await
+            {
+                Reported::Answer(StatusAnswer::Refused(_)) => {
+                    let notice = Notice {
+                        ask: Ask::PleaseAbort,
+                        extra: None,
+                        source: Source::Answer,
+                    };
+                    if abort::is_confirmed(&self.work, &self.journal, &notice).await {
+                        return self.begin_abort(&notice).await;
+                    }
+                }
+                Reported::Answer(_) => {}
+                Reported::TooLate => return self.begin_abort(&own_abort()).await,
+                Reported::Stopped => return Ok(false),
+            }
+        }
+        let acted = match self.run(row).await {
+            Ended::Acted(acted) => acted,
+            Ended::Aborted(notice) => return self.begin_abort(&notice).await,
+            Ended::Stopped => return Ok(false),
+        };
+        chassis::crash::point(acted_point);
+        let Acted { outcome, learned } = acted;
+        tracing::info!(task = %self.work.task, step = ?row.step, status = %outcome.status, cause = outcome.cause().map(Cause::name), "a step is done");
+        self.journal.digest = learned.digest.or(self.journal.digest);
+        self.journal.callback_data = learned
+            .callback_data
+            .or_else(|| self.journal.callback_data.take());
+        self.journal.image = learned.image.or_else(|| self.journal.image.take());
+        self.journal.final_deadline = learned.final_deadline.or(self.journal.final_deadline);
+        self.journal.phase = Phase::Acted(Box::new(outcome));
+        self.journal.resumed = false;
+        self.save().await?;
+        if row.on_abort == OnAbort::StopContainer {
+            self.leave_slot().await?;
+        }
+        Ok(true)
+    }
+
+    /// Does the step, listening meanwhile.
+    async fn run(&mut self, row: &'static Row) -> Ended {
+        let (work, journal, stop) = (
+            Arc::clone(&self.work),
+            self.journal.clone(),
+            self.stop.clone(),
+        );
+        let mut action = (row.action)(&work, &journal);
+        let stopped = stopped(&stop, row.step);
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                acted = &mut action => return Ended::Acted(acted),
+                Some(notice) = self.mailbox.recv() => match table::receive(&self.journal, notice.ask) {
+                    Reception::Begin(Step::Abort) if row.on_abort != OnAbort::Finish => {
+                        if abort::is_confirmed(&work, &journal, &notice).await {
+                            return Ended::Aborted(notice);
+                        }
+                        tracing::warn!(task = %work.task, source = ?notice.source, "an abort is not followed: the chain does not confirm it");
+                    }
+                    Reception::Begin(_) | Reception::Later => self.later.push_back(notice),
+                    Reception::Ignore => {}
+                },
+                () = &mut stopped => return Ended::Stopped,
+            }
+        }
+    }
+
+    /// The container's results are on the disk and in the journal: it goes, and the slot is free for the next task.
+    async fn leave_slot(&mut self) -> Result<(), StoreError> {
+        if let Some(container) = self.journal.container.take()
+            && let Err(error) = self.work.shared.engine.remove(&container).await
+        {
+            tracing::warn!(task = %self.work.task, container, %error, "a container stays behind");
+        }
+        self.journal.slot = None;
+        self.slot = None;
+        self.save().await
+    }
+
+    /// Tells the scheduler what the step came to, and writes down its answer. False when the task is over or the worker stops.
+    async fn tell(&mut self) -> Result<bool, StoreError> {
+        let Phase::Acted(outcome) = self.journal.phase.clone() else {
+            return Ok(true);
+        };
+        let row = table::row(self.journal.step);
+        let [_, _, told] = row.points;
+        let over = matches!(row.step, Step::Complete | Step::Abort);
+        let next = match report::send(&self.work, &self.journal, &outcome, &self.stop).await {
+            Reported::Answer(answer) => next_after(answer, &outcome),
+            Reported::TooLate if over => Ask::PleaseWait,
+            Reported::TooLate => return self.begin_abort(&own_abort()).await,
+            Reported::Stopped => return Ok(false),
+        };
+        chassis::crash::point(told);
+        if over {
+            journal::forget(&self.work.shared.store, self.work.task).await?;
+            let keys = ["contribute", "reveal"].map(|verb| format!("{verb}:{}", self.work.task));
+            if let Err(error) = self.work.shared.outbox.forget(keys.to_vec()).await {
+                tracing::debug!(task = %self.work.task, %error, "the records of the task's transactions stay");
+            }
+            tracing::info!(task = %self.work.task, status = %outcome.status, "the task is over");
+            return Ok(false);
+        }
+        self.journal.reported = Some(outcome.status);
+        self.journal.phase = Phase::Told(next);
+        self.save().await?;
+        Ok(true)
+    }
+
+    /// Does what the scheduler answered, or waits for what it says next. False when the worker stops.
+    async fn follow(&mut self, next: Ask) -> Result<bool, StoreError> {
+        let notice = Notice {
+            ask: next,
+            extra: None,
+            source: Source::Answer,
+        };
+        if self.receive(notice).await? {
+            return Ok(true);
+        }
+        if table::asked(next).is_some() {
+            // It asked for something that cannot be: from here on only the chain and new notices count.
+            self.journal.phase = Phase::Told(Ask::PleaseWait);
+            self.save().await?;
+        }
+        let Some(notice) = self.next_notice().await else {
+            return Ok(false);
+        };
+        self.receive(notice).await?;
+        Ok(true)
+    }
+
+    /// The next thing that this task is told, by the scheduler or by the chain. `None` when the worker stops.
+    async fn next_notice(&mut self) -> Option<Notice> {
+        if let Some(notice) = self.later.pop_front() {
+            return Some(notice);
+        }
+        let mut watch = watch::Watch::new(Arc::clone(&self.work), self.journal.clone());
+        tokio::select! {
+            Some(notice) = self.mailbox.recv() => Some(notice),
+            notice = watch.next() => Some(notice),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// Takes a notice; true when a step began because of it.
+    async fn receive(&mut self, notice: Notice) -> Result<bool, StoreError> {
+        let step = match table::receive(&self.journal, notice.ask) {
+            Reception::Begin(step) => step,
+            Reception::Later => {
+                self.later.push_back(notice);
+                return Ok(false);
+            }
+            Reception::Ignore => return Ok(false),
+        };
+        if step == Step::Abort {
+            if !abort::is_confirmed(&self.work, &self.journal, &notice).await {
+                tracing::warn!(task = %self.work.task, source = ?notice.source, "an abort is not followed: the chain does not confirm it");
+                return Ok(false);
+            }
+            return self.begin_abort(&notice).await;
+        }
+        self.begin(step, &notice).await?;
+        Ok(true)
+    }
+
+    async fn begin(&mut self, step: Step, notice: &Notice) -> Result<(), StoreError> {
+        self.journal.begin(step);
+        if step == Step::Compute {
+            self.journal.container = Some(compute::container_name(&self.work));
+        }
+        if step == Step::Contribute || step == Step::Reveal {
+            let verb = if step == Step::Contribute {
+                "contribute"
+            } else {
+                "reveal"
+            };
+            self.journal.transaction = Some(format!("{verb}:{}", self.work.task));
+        }
+        if step == Step::Reveal {
+            self.journal.consensus_block = notice
+                .extra
+                .as_ref()
+                .map(|extra| extra.block_number)
+                .filter(|&block| block > 0);
+        }
+        self.save().await
+    }
+
+    async fn begin_abort(&mut self, notice: &Notice) -> Result<bool, StoreError> {
+        let cause = notice
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.task_abort_cause)
+            .unwrap_or(TaskAbortCause::Unknown);
+        self.journal.abort_cause = Some(match cause {
+            TaskAbortCause::ContributionTimeout => Cause::ContributionTimeout,
+            TaskAbortCause::ConsensusReached => Cause::ConsensusReached,
+            TaskAbortCause::Unknown => Cause::Unknown,
+        });
+        self.journal.begin(Step::Abort);
+        self.save().await?;
+        Ok(true)
+    }
+
+    async fn save(&self) -> Result<(), StoreError> {
+        journal::save(&self.work.shared.store, &self.journal).await
+    }
+}
+
+/// The task's time is over by this worker's own clock.
+fn own_abort() -> Notice {
+    Notice {
+        ask: Ask::PleaseAbort,
+        extra: None,
+        source: Source::OwnWatch,
+    }
+}
+
+/// What the scheduler wants next; what it would have wanted where it says that it knew already.
+fn next_after(answer: StatusAnswer, outcome: &journal::Outcome) -> Ask {
+    match answer {
+        StatusAnswer::Accepted(next) => next.unwrap_or(Ask::PleaseWait),
+        StatusAnswer::AlreadyKnown(Some(next)) if table::asked(next).is_some() => next,
+        StatusAnswer::AlreadyKnown(_) => table::next_when_known(outcome),
+        StatusAnswer::Refused(next) => next.unwrap_or(Ask::PleaseAbort),
+    }
+}
+
+/// Resolves when a step must be left because the worker stops: at once where the step goes on by itself or is done again anyway, after a
+/// while where it is short.
+async fn stopped(stop: &CancellationToken, step: Step) {
+    stop.cancelled().await;
+    if !matches!(step, Step::DownloadApp | Step::Compute) {
+        tokio::time::sleep(GRACE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::status::ReplicateStatus;
+
+    use super::*;
+    use crate::journal::Outcome;
+
+    #[test]
+    fn the_schedulers_answer_is_followed_and_a_refusal_without_words_is_an_abort() {
+        let computed = Outcome::plain(ReplicateStatus::Computed);
+        assert_eq!(
+            next_after(
+                StatusAnswer::Accepted(Some(Ask::PleaseContribute)),
+                &computed
+            ),
+            Ask::PleaseContribute
+        );
+        // Q14: an empty answer means done, not "ask again".
+        assert_eq!(
+            next_after(
+                StatusAnswer::Accepted(None),
+                &Outcome::plain(ReplicateStatus::Aborted)
+            ),
+            Ask::PleaseWait
+        );
+        assert_eq!(
+            next_after(StatusAnswer::Refused(None), &computed),
+            Ask::PleaseAbort
+        );
+    }
+
+    #[test]
+    fn a_report_whose_first_answer_was_lost_goes_on_from_the_second() {
+        let computed = Outcome::plain(ReplicateStatus::Computed);
+        assert_eq!(
+            next_after(StatusAnswer::AlreadyKnown(Some(Ask::PleaseWait)), &computed),
+            Ask::PleaseContribute
+        );
+        assert_eq!(
+            next_after(
+                StatusAnswer::AlreadyKnown(Some(Ask::PleaseAbort)),
+                &computed
+            ),
+            Ask::PleaseAbort
+        );
+        let contributed = Outcome::plain(ReplicateStatus::Contributed);
+        assert_eq!(
+            next_after(
+                StatusAnswer::AlreadyKnown(Some(Ask::PleaseWait)),
+                &contributed
+            ),
+            Ask::PleaseWait
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! The first step: whether this task can be worked on at all (spec `worker.md` §5.5). Enclaves, datasets, input files and bulk requests
+//! are refused here, before anything is downloaded.
+
+use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
+
+use super::work::{Acted, Learned, Work};
+use crate::description::TaskDescription;
+use crate::journal::Outcome;
+
+pub(super) async fn check(work: &Work) -> Acted {
+    let failed = |cause| Outcome::because(ReplicateStatus::StartFailed, cause);
+    let description = match work.description().await {
+        Ok(description) => description,
+        Err(cause) => return failed(cause).into(),
+    };
+    let learned = Learned {
+        image: Some(description.image.clone()),
+        final_deadline: Some(description.final_deadline),
+        ..Learned::default()
+    };
+    let outcome = match work.cannot_contribute(None).await {
+        Some(cause) => failed(cause),
+        None => match refusal(description, work.shared.settings.pool) {
+            Some((cause, reason)) => {
+                tracing::warn!(task = %work.task, cause = cause.name(), reason, "this task is refused");
+                failed(cause)
+            }
+            None => Outcome::plain(ReplicateStatus::Started),
+        },
+    };
+    Acted { outcome, learned }
+}
+
+/// Why this worker does not take a task of this description.
+fn refusal(
+    description: &TaskDescription,
+    pool: alloy_primitives::Address,
+) -> Option<(Cause, &'static str)> {
+    let params = &description.params;
+    let rows = [
+        (
+            description.pool != pool,
+            Cause::TaskDescriptionInvalid,
+            "its deal was made with another workerpool",
+        ),
+        (
+            description.tag.needs_enclave()
+                || description.tag.tee_framework().is_some()
+                || description.tag.is_impossible(),
+            Cause::TeeNotSupported,
+            "it demands an enclave, which this worker does not have",
+        ),
+        (
+            params.result_encryption,
+            Cause::TaskDescriptionInvalid,
+            "an encrypted result needs an enclave",
+        ),
+        (
+            !description.dataset.is_zero(),
+            Cause::TaskDescriptionInvalid,
+            "datasets are unsupported by this version",
+        ),
+        (
+            !params.input_files.is_empty(),
+            Cause::TaskDescriptionInvalid,
+            "input files are unsupported by this version",
+        ),
+        (
+            !params.bulk_cid.is_empty(),
+            Cause::TaskDescriptionInvalid,
+            "bulk requests are unsupported by this version",
+        ),
+    ];
+    rows.into_iter()
+        .find(|(applies, ..)| *applies)
+        .map(|(_, cause, reason)| (cause, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::Address;
+    use poco::deal_params::DealParams;
+    use poco::tag::Tag;
+
+    use super::*;
+    use crate::description::tests::standard_task;
+
+    #[test]
+    fn a_standard_task_of_our_pool_is_taken() {
+        assert_eq!(refusal(&standard_task(), Address::repeat_byte(5)), None);
+    }
+
+    #[test]
+    fn what_this_version_cannot_do_is_refused_with_the_protocols_cause() {
+        let pool = Address::repeat_byte(5);
+        let with = |params: &str| TaskDescription {
+            params: DealParams::parse(params),
+            ..standard_task()
+        };
+        let rows = [
+            (
+                TaskDescription {
+                    tag: Tag::SCONE,
+                    ..standard_task()
+                },
+                Cause::TeeNotSupported,
+            ),
+            (
+                TaskDescription {
+                    tag: Tag::TEE,
+                    ..standard_task()
+                },
+                Cause::TeeNotSupported,
+            ),
+            (
+                TaskDescription {
+                    dataset: Address::repeat_byte(9),
+                    ..standard_task()
+                },
+                Cause::TaskDescriptionInvalid,
+            ),
+            (
+                TaskDescription {
+                    pool: Address::repeat_byte(6),
+                    ..standard_task()
+                },
+                Cause::TaskDescriptionInvalid,
+            ),
+            (
+                with(r#"{"iexec_input_files":["http://a/b"]}"#),
+                Cause::TaskDescriptionInvalid,
+            ),
+            (
+                with(r#"{"iexec_result_encryption":true}"#),
+                Cause::TaskDescriptionInvalid,
+            ),
+            (with(r#"{"bulk_cid":"Qm"}"#), Cause::TaskDescriptionInvalid),
+        ];
+        for (description, cause) in rows {
+            assert_eq!(
+                refusal(&description, pool).map(|(cause, _)| cause),
+                Some(cause),
+                "{description:?}"
+            );
+        }
+    }
+}

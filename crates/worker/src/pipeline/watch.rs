@@ -1,0 +1,247 @@
+//! Watching the chain over a task that waits. With a scheduler that pushes this is only a safety net for a notice that was lost (Q20); with
+//! one that does not, it is how this worker learns that a reveal is due or the task is over. A request to upload cannot be seen on the
+//! chain: it needs the push.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use alloy_primitives::B256;
+use poco::status::ChainTaskStatus;
+use poco::units::Timestamp;
+use wire::message::TaskNotificationExtra;
+use wire::status::{TaskAbortCause, TaskNotificationType as Ask};
+
+use super::Notice;
+use super::work::Work;
+use crate::abort::Source;
+use crate::clock;
+use crate::description::seconds;
+use crate::journal::{Journal, Step};
+
+/// How long after the final deadline a task is forgotten.
+const MARGIN: Duration = Duration::from_secs(120);
+/// How often the chain is asked where the scheduler pushes.
+const SLOW: Duration = Duration::from_secs(30);
+
+/// One task's watch. Made anew for every wait.
+pub(super) struct Watch {
+    work: Arc<Work>,
+    journal: Journal,
+    seen: u32,
+}
+
+/// What the chain has.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    status: ChainTaskStatus,
+    consensus: B256,
+    contribution_deadline: Timestamp,
+    final_deadline: Timestamp,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Wait,
+    Reveal,
+    Complete,
+    Abort(TaskAbortCause),
+}
+
+impl Watch {
+    pub(super) fn new(work: Arc<Work>, journal: Journal) -> Self {
+        Self {
+            work,
+            journal,
+            seen: 0,
+        }
+    }
+
+    /// The next thing that the chain shows to be due.
+    pub(super) async fn next(&mut self) -> Notice {
+        loop {
+            let pushed = self.work.shared.pushed.load(Ordering::Relaxed);
+            tokio::time::sleep(if pushed {
+                SLOW
+            } else {
+                self.work.shared.block_time.max(Duration::from_secs(1))
+            })
+            .await;
+            let Ok(Some(task)) = self.work.shared.hub.task(self.work.task).await else {
+                continue;
+            };
+            let Ok(status) = ChainTaskStatus::try_from(task.status) else {
+                continue;
+            };
+            let seen = Seen {
+                status,
+                consensus: task.consensusValue,
+                contribution_deadline: seconds(task.contributionDeadline),
+                final_deadline: seconds(task.finalDeadline),
+            };
+            let verdict = judge(&self.journal, &seen, clock::now());
+            self.seen = if verdict == Verdict::Wait {
+                0
+            } else {
+                self.seen + 1
+            };
+            // Where the scheduler pushes its word comes first; it is late when the chain has shown the same thing twice.
+            if verdict == Verdict::Wait || (pushed && self.seen < 2) {
+                continue;
+            }
+            if let Some(notice) = self.notice(verdict).await {
+                tracing::info!(task = %self.work.task, ask = %notice.ask, "the chain shows what to do next");
+                return notice;
+            }
+        }
+    }
+
+    async fn notice(&self, verdict: Verdict) -> Option<Notice> {
+        let (ask, extra) = match verdict {
+            Verdict::Wait => return None,
+            Verdict::Reveal => {
+                let block_number = self.work.shared.head().await?.0;
+                (
+                    Ask::PleaseReveal,
+                    TaskNotificationExtra {
+                        block_number,
+                        ..TaskNotificationExtra::default()
+                    },
+                )
+            }
+            Verdict::Complete => (Ask::PleaseComplete, TaskNotificationExtra::default()),
+            Verdict::Abort(cause) => (
+                Ask::PleaseAbort,
+                TaskNotificationExtra {
+                    task_abort_cause: Some(cause),
+                    ..TaskNotificationExtra::default()
+                },
+            ),
+        };
+        Some(Notice {
+            ask,
+            extra: Some(extra),
+            source: Source::OwnWatch,
+        })
+    }
+}
+
+fn judge(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
+    use TaskAbortCause::{ConsensusReached, ContributionTimeout, Unknown};
+    let revealed = journal.step >= Step::Reveal;
+    let ours = journal
+        .digest
+        .map(|digest| poco::contribution::result_hash(journal.task, digest));
+    match seen.status {
+        ChainTaskStatus::Completed if revealed => Verdict::Complete,
+        ChainTaskStatus::Completed => Verdict::Abort(ConsensusReached),
+        ChainTaskStatus::Failed => Verdict::Abort(Unknown),
+        _ if now >= seen.final_deadline.saturating_add(MARGIN) => Verdict::Abort(Unknown),
+        ChainTaskStatus::Revealing if !revealed => {
+            if ours == Some(seen.consensus) && journal.step == Step::Contribute {
+                Verdict::Reveal
+            } else {
+                Verdict::Abort(ConsensusReached)
+            }
+        }
+        ChainTaskStatus::Active if now >= seen.contribution_deadline.saturating_add(MARGIN) => {
+            Verdict::Abort(ContributionTimeout)
+        }
+        _ => Verdict::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Phase;
+    use crate::recovery::tests::journal_at;
+
+    const DIGEST: B256 = B256::repeat_byte(0x33);
+
+    fn journal(step: Step) -> Journal {
+        Journal {
+            digest: Some(DIGEST),
+            ..journal_at(step, Phase::Told(Ask::PleaseWait))
+        }
+    }
+
+    fn seen(status: ChainTaskStatus, consensus: B256) -> Seen {
+        Seen {
+            status,
+            consensus,
+            contribution_deadline: Timestamp::from_secs(1000),
+            final_deadline: Timestamp::from_secs(2000),
+        }
+    }
+
+    #[test]
+    fn a_consensus_on_our_result_is_revealed_also_when_nobody_tells_us() {
+        let journal = journal(Step::Contribute);
+        let ours = poco::contribution::result_hash(journal.task, DIGEST);
+        assert_eq!(
+            judge(
+                &journal,
+                &seen(ChainTaskStatus::Revealing, ours),
+                Timestamp(0)
+            ),
+            Verdict::Reveal
+        );
+        let theirs = seen(ChainTaskStatus::Revealing, B256::repeat_byte(9));
+        assert_eq!(
+            judge(&journal, &theirs, Timestamp(0)),
+            Verdict::Abort(TaskAbortCause::ConsensusReached)
+        );
+    }
+
+    #[test]
+    fn a_task_that_waits_is_left_alone_until_its_deadlines() {
+        let active = seen(ChainTaskStatus::Active, B256::ZERO);
+        assert_eq!(
+            judge(
+                &journal(Step::Contribute),
+                &active,
+                Timestamp::from_secs(1100)
+            ),
+            Verdict::Wait
+        );
+        let late = judge(
+            &journal(Step::Contribute),
+            &active,
+            Timestamp::from_secs(1120),
+        );
+        assert_eq!(late, Verdict::Abort(TaskAbortCause::ContributionTimeout));
+        let revealing = seen(ChainTaskStatus::Revealing, B256::repeat_byte(9));
+        assert_eq!(
+            judge(
+                &journal(Step::Reveal),
+                &revealing,
+                Timestamp::from_secs(1999)
+            ),
+            Verdict::Wait
+        );
+        assert_eq!(
+            judge(
+                &journal(Step::Reveal),
+                &revealing,
+                Timestamp::from_secs(2120)
+            ),
+            Verdict::Abort(TaskAbortCause::Unknown)
+        );
+    }
+
+    #[test]
+    fn a_completed_task_is_cleaned_up_also_when_the_notice_was_lost() {
+        // Q20
+        let completed = seen(ChainTaskStatus::Completed, B256::ZERO);
+        assert_eq!(
+            judge(&journal(Step::Upload), &completed, Timestamp(0)),
+            Verdict::Complete
+        );
+        assert_eq!(
+            judge(&journal(Step::Reveal), &completed, Timestamp(0)),
+            Verdict::Complete
+        );
+    }
+}

@@ -1,0 +1,208 @@
+//! What every step of a task works with: the worker's shared parts, and what is known about this task.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_signer_local::PrivateKeySigner;
+use chain::{Hub, OutboxHandle};
+use poco::ids::TaskId;
+use poco::units::BlockNumber;
+use store::Store;
+use tokio::sync::OnceCell;
+use url::Url;
+use wire::status::ReplicateStatusCause as Cause;
+
+use crate::config::Settings;
+use crate::description::TaskDescription;
+use crate::docker::Engine;
+use crate::guards::{self, ChainFacts, Facts};
+use crate::journal::{Journal, Outcome};
+use crate::metrics::Metrics;
+use crate::outputs::TaskFolder;
+use crate::session::Session;
+use crate::slots::Slots;
+use crate::{clock, patience};
+
+/// What all tasks of this worker share.
+pub struct Shared {
+    /// How the operator set it.
+    pub settings: Settings,
+    /// The wallet that signs.
+    pub signer: PrivateKeySigner,
+    /// The session with the scheduler.
+    pub session: Session,
+    /// The chain.
+    pub hub: Hub,
+    /// What sends transactions.
+    pub outbox: OutboxHandle,
+    /// The containers.
+    pub engine: Engine,
+    /// The journals.
+    pub store: Store,
+    /// The slots.
+    pub slots: Slots,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The pool's own result proxy.
+    pub proxy: Option<Url>,
+    /// Gas is free on this chain.
+    pub sidechain: bool,
+    /// About how long a block takes.
+    pub block_time: Duration,
+    /// The scheduler pushes notifications, so the chain need not be watched for them.
+    pub pushed: std::sync::atomic::AtomicBool,
+}
+
+impl Shared {
+    /// The folder that holds the task folders.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.settings.folder()
+    }
+
+    /// The newest block; `None` when the chain does not answer.
+    pub async fn head(&self) -> Option<BlockNumber> {
+        patience::read("latest block", self.block_time, || self.hub.node().head())
+            .await
+            .map(|head| BlockNumber(head.number.0))
+    }
+
+    /// Whether the wallet can pay for a transaction (spec `worker.md` §9.6). A chain that does not answer says nothing against it.
+    pub async fn has_gas(&self) -> bool {
+        if self.sidechain {
+            return true;
+        }
+        let wallet = self.session.wallet();
+        let balance = patience::read("balance", self.block_time, || {
+            self.hub.node().balance(wallet)
+        })
+        .await;
+        balance.is_none_or(|balance| enough(balance.0, self.settings.gas_price_cap.0))
+    }
+}
+
+/// One million gas at the price cap is what one transaction is taken to cost; a cap of 0 means that gas is free (Q64).
+fn enough(balance: u128, cap: u128) -> bool {
+    balance >= cap.saturating_mul(1_000_000)
+}
+
+/// One task.
+pub struct Work {
+    /// The worker's shared parts.
+    pub shared: Arc<Shared>,
+    /// Which task.
+    pub task: TaskId,
+    /// Its folders.
+    pub folder: TaskFolder,
+    description: OnceCell<Arc<TaskDescription>>,
+}
+
+/// What a step came to, and what it found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acted {
+    /// What is reported.
+    pub outcome: Outcome,
+    /// What is written into the journal with it.
+    pub learned: Learned,
+}
+
+/// What a step found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The result's digest.
+    pub digest: Option<alloy_primitives::B256>,
+    /// The callback's data.
+    pub callback_data: Option<String>,
+    /// The application's image.
+    pub image: Option<String>,
+    /// When the chain forgets the task.
+    pub final_deadline: Option<poco::units::Timestamp>,
+}
+
+impl From<Outcome> for Acted {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            learned: Learned::default(),
+        }
+    }
+}
+
+impl Work {
+    /// The work on `task`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, task: TaskId) -> Self {
+        let folder = TaskFolder::of(&shared.folder(), task);
+        Self {
+            shared,
+            task,
+            folder,
+            description: OnceCell::new(),
+        }
+    }
+
+    /// The task's description, read once.
+    ///
+    /// # Errors
+    /// `CHAIN_UNREACHABLE` or `TASK_DESCRIPTION_NOT_FOUND` (Q19).
+    pub async fn description(&self) -> Result<&Arc<TaskDescription>, Cause> {
+        let read = async || {
+            let hub = &self.shared.hub;
+            match patience::read("task description", self.shared.block_time, || {
+                TaskDescription::read(hub, self.task)
+            })
+            .await
+            {
+                Some(Some(description)) => Ok(Arc::new(description)),
+                Some(None) => Err(Cause::TaskDescriptionNotFound),
+                None => Err(Cause::ChainUnreachable),
+            }
+        };
+        self.description.get_or_try_init(read).await
+    }
+
+    /// Why this worker cannot contribute now, read from the chain (spec `worker.md` §5.4).
+    pub async fn cannot_contribute(&self, journal: Option<&Journal>) -> Option<Cause> {
+        let wallet = self.shared.session.wallet();
+        let chain = self.chain_facts().await;
+        let authorized =
+            journal.is_none_or(|journal| !journal.authorization.signature.value.is_empty());
+        guards::cannot_contribute(&Facts {
+            authorized,
+            chain,
+            wallet,
+            now: clock::now(),
+        })
+    }
+
+    async fn chain_facts(&self) -> Option<ChainFacts> {
+        let shared = &self.shared;
+        let description = self.description().await.ok()?;
+        let wallet = shared.session.wallet();
+        let task =
+            patience::read("task", shared.block_time, || shared.hub.task(self.task)).await??;
+        let account =
+            patience::read("account", shared.block_time, || shared.hub.account(wallet)).await?;
+        Some(ChainFacts {
+            status: task.status.try_into().ok()?,
+            contribution_deadline: crate::description::seconds(task.contributionDeadline),
+            contributors: task.contributors,
+            deposit: account.stake,
+            worker_stake: description.worker_stake,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::enough;
+
+    #[test]
+    fn one_million_gas_at_the_cap_is_enough_and_a_cap_of_zero_needs_nothing() {
+        assert!(enough(22_000_000_000_000_000, 22_000_000_000));
+        assert!(!enough(21_999_999_999_999_999, 22_000_000_000));
+        // Q64: the original divides by zero.
+        assert!(enough(0, 0));
+    }
+}

@@ -1,0 +1,387 @@
+//! Containers on a real engine: what a run leaves, how it ends, and what a restart of the worker finds. The image is made here from
+//! Debian's static busybox, so no registry is needed. Needs an engine (`DOCKER_HOST`, or the usual socket) and `/bin/busybox`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "tests stop at what cannot happen"
+)]
+
+mod busybox;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
+use busybox::docker;
+use worker::docker::image::PullError;
+use worker::docker::network::{self, Subnet};
+use worker::docker::removal::Removed;
+use worker::docker::run::{Ended, Finished, RunRequest};
+use worker::docker::{Engine, Limits, Profile};
+
+const IMAGE: &str = "workerpool-test-busybox:1";
+
+/// One engine, one image, one task's folders; everything it made is removed at the end.
+struct World {
+    engine: Engine,
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+impl World {
+    async fn new(test: &str) -> Self {
+        let host = std::env::var("DOCKER_HOST").ok();
+        let engine = Engine::connect(host.as_deref())
+            .await
+            .unwrap_or_else(|error| panic!("{error}; `make setup` installs and starts one"));
+        busybox::import(IMAGE).await;
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["input", "out", "streams"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let world = Self {
+            engine,
+            folder,
+            name: format!("wptest-{test}-{}", std::process::id()),
+        };
+        world.engine.remove(&world.name).await.unwrap();
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn sh(&self, script: &str) -> RunRequest {
+        RunRequest {
+            name: self.name.clone(),
+            task: self.name.clone(),
+            image: IMAGE.to_owned(),
+            arguments: ["/bin/busybox", "sh", "-c", script]
+                .map(str::to_owned)
+                .to_vec(),
+            env: vec!["IEXEC_OUT=/iexec_out".to_owned()],
+            input: self.path("input"),
+            output: self.path("out"),
+            streams: self.path("streams"),
+            network: Some("none".to_owned()),
+            profile: Profile::Default,
+            limits: Limits {
+                memory: 64 << 20,
+                pids: 32,
+                milli_cpus: 1000,
+                disk: 64 << 20,
+                logs: 1 << 20,
+            },
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    async fn run(&self, script: &str) -> Finished {
+        self.run_request(&self.sh(script)).await
+    }
+
+    async fn run_request(&self, request: &RunRequest) -> Finished {
+        let finished = self.engine.run(request).await.unwrap();
+        self.engine.remove(&self.name).await.unwrap();
+        finished
+    }
+
+    async fn is_running(&self) -> bool {
+        let found = docker()
+            .inspect_container(&self.name, None::<InspectContainerOptions>)
+            .await;
+        found
+            .ok()
+            .and_then(|found| found.state)
+            .and_then(|state| state.running)
+            == Some(true)
+    }
+
+    async fn until_running(&self) {
+        while !self.is_running().await {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_succeeds_leaves_its_output_and_both_streams() {
+    let world = World::new("ok").await;
+    let finished = world.run("busybox() { /bin/busybox \"$@\"; }; busybox echo out; busybox echo err >&2; busybox echo r > $IEXEC_OUT/r.txt").await;
+    assert_eq!((finished.ended, finished.exit_code), (Ended::Exited(0), 0));
+    assert!(finished.succeeded());
+    assert_eq!(
+        std::fs::read_to_string(world.path("out/r.txt")).unwrap(),
+        "r\n"
+    );
+    let streams = finished.streams.unwrap();
+    assert_eq!(std::fs::read_to_string(streams.stdout).unwrap(), "out\n");
+    assert_eq!(std::fs::read_to_string(streams.stderr).unwrap(), "err\n");
+}
+
+#[tokio::test]
+async fn a_run_that_fails_has_its_exit_code_and_its_streams() {
+    let world = World::new("fails").await;
+    let finished = world.run("echo why >&2; exit 3").await;
+    assert_eq!(
+        (finished.ended, finished.exit_code, finished.succeeded()),
+        (Ended::Exited(3), 3, false)
+    );
+    assert_eq!(
+        std::fs::read_to_string(finished.streams.unwrap().stderr).unwrap(),
+        "why\n"
+    );
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_is_not_started_and_the_engine_says_why() {
+    let world = World::new("nothing").await;
+    let request = RunRequest {
+        arguments: vec!["/no/such/command".to_owned()],
+        ..world.sh("")
+    };
+    let finished = world.run_request(&request).await;
+    assert_eq!(
+        (finished.ended, finished.exit_code),
+        (Ended::NotStarted, -1)
+    );
+    assert!(finished.reason.unwrap().contains("/no/such/command"));
+}
+
+#[tokio::test]
+async fn a_run_past_its_time_is_stopped_at_once() {
+    let world = World::new("slow").await;
+    let began = Instant::now();
+    let request = RunRequest {
+        timeout: Duration::from_millis(500),
+        ..world.sh("echo begun; exec /bin/busybox sleep 600")
+    };
+    let finished = world.run_request(&request).await;
+    assert_eq!((finished.ended, finished.exit_code), (Ended::TimedOut, -1));
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert_eq!(
+        std::fs::read_to_string(finished.streams.unwrap().stdout).unwrap(),
+        "begun\n"
+    );
+}
+
+#[tokio::test]
+async fn a_run_past_its_memory_is_killed_and_told_as_that() {
+    let world = World::new("memory").await;
+    // The variable doubles until it does not fit.
+    let finished = world
+        .run("x=0123456789abcdef; while true; do x=$x$x; done")
+        .await;
+    assert_eq!(finished.ended, Ended::OutOfMemory);
+}
+
+#[tokio::test]
+async fn a_run_that_writes_without_end_is_stopped_and_has_no_text() {
+    // S7: never cut, since the text may belong to the digest.
+    let world = World::new("text").await;
+    let finished = world.run("exec /bin/busybox yes 0123456789012345678901234567890123456789012345678901234567890123").await;
+    assert_eq!(
+        (finished.ended, finished.exit_code, finished.streams),
+        (Ended::TooMuchText, -1, None)
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_fills_its_output_folder_is_stopped() {
+    let world = World::new("disk").await;
+    let mut request = world.sh("/bin/busybox dd if=/dev/zero of=/iexec_out/big bs=1048576 count=8 2>/dev/null; exec /bin/busybox sleep 600");
+    request.limits.disk = 1 << 20;
+    assert_eq!(world.run_request(&request).await.ended, Ended::TooMuchDisk);
+}
+
+#[tokio::test]
+async fn a_run_has_few_capabilities_and_no_more_processes_than_it_may() {
+    let world = World::new("caps").await;
+    let finished = world.run("while read line; do case $line in CapEff*|NoNewPrivs*) echo $line;; esac; done < /proc/self/status").await;
+    // CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, KILL 5, SETGID 6, SETUID 7, NET_BIND_SERVICE 10.
+    let text = std::fs::read_to_string(finished.streams.unwrap().stdout).unwrap();
+    assert_eq!(text, "CapEff: 00000000000004eb\nNoNewPrivs: 1\n");
+    let finished = world
+        .run("i=0; while [ $i -lt 100 ]; do /bin/busybox sleep 5 & i=$((i+1)); done; wait")
+        .await;
+    assert_ne!(finished.exit_code, 0, "a hundred processes were allowed");
+}
+
+#[tokio::test]
+async fn a_restarted_worker_takes_the_run_over_and_finds_all_its_text() {
+    let world = World::new("adopt").await;
+    // Ends once the test says so, so that it surely runs when the first worker goes away.
+    let request = world.sh("echo first; until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done; echo second; exit 7");
+    let (engine, first) = (world.engine.clone(), request.clone());
+    let killed = tokio::spawn(async move { engine.run(&first).await });
+    world.until_running().await;
+    killed.abort();
+    assert!(killed.await.unwrap_err().is_cancelled());
+    std::fs::write(world.path("input/go"), "").unwrap();
+    let finished = world.run_request(&request).await;
+    assert_eq!((finished.ended, finished.exit_code), (Ended::Exited(7), 7));
+    assert_eq!(
+        std::fs::read_to_string(finished.streams.unwrap().stdout).unwrap(),
+        "first\nsecond\n"
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_ended_while_the_worker_was_away_is_found_and_not_run_again() {
+    let world = World::new("ended").await;
+    let request = world.sh("echo once >> /iexec_out/runs; exit 4");
+    let first = world.engine.run(&request).await.unwrap();
+    let second = world.run_request(&request).await;
+    assert_eq!(
+        (first.ended, second.ended),
+        (Ended::Exited(4), Ended::Exited(4))
+    );
+    assert_eq!(
+        std::fs::read_to_string(world.path("out/runs")).unwrap(),
+        "once\n"
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_container_ends_its_run_and_removing_it_twice_is_no_error() {
+    let world = World::new("stop").await;
+    let (engine, request) = (
+        world.engine.clone(),
+        world.sh("exec /bin/busybox sleep 600"),
+    );
+    let running = tokio::spawn(async move { engine.run(&request).await });
+    world.until_running().await;
+    world.engine.stop(&world.name).await.unwrap();
+    assert_eq!(running.await.unwrap().unwrap().ended, Ended::Exited(137));
+    world.engine.remove(&world.name).await.unwrap();
+    world.engine.remove(&world.name).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_a_registry_does_not_have_is_told_from_a_registry_that_does_not_answer() {
+    let world = World::new("pull").await;
+    // A registry that answers its version check, and 404 with the registry's own words to everything else.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let registry = listener.local_addr().unwrap().to_string();
+    let missing = || async {
+        let body = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+        (
+            axum::http::StatusCode::NOT_FOUND,
+            [("content-type", "application/json")],
+            body,
+        )
+    };
+    let router = axum::Router::new()
+        .route("/v2/", axum::routing::get(|| async { "{}" }))
+        .fallback(missing);
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let image = format!("{registry}/none:1");
+    assert!(matches!(
+        world.engine.pull(&image, Duration::from_secs(60)).await,
+        Err(PullError::NotFound { .. })
+    ));
+    assert!(!world.engine.has_image(&image).await.unwrap());
+    serving.abort();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = world
+        .engine
+        .pull(&format!("{closed}/app:1"), Duration::from_secs(60))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, PullError::Unreachable { .. }) && error.may_pass(),
+        "{error}"
+    );
+    assert!(world.engine.has_image(IMAGE).await.unwrap());
+}
+
+#[tokio::test]
+async fn every_slot_has_a_network_of_its_own_made_once() {
+    let world = World::new("net").await;
+    let worker = world.name.clone();
+    let range: Subnet = "10.214.0.0/24".parse().unwrap();
+    let mut subnets = Vec::new();
+    for slot in [0, 1, 0] {
+        let name = world
+            .engine
+            .ensure_network(&worker, slot, range)
+            .await
+            .unwrap();
+        assert_eq!(name, network::name(&worker, slot));
+        let found = docker()
+            .inspect_network(&name, None::<InspectNetworkOptions>)
+            .await
+            .unwrap();
+        subnets.push(
+            found.ipam.unwrap().config.unwrap()[0]
+                .subnet
+                .clone()
+                .unwrap(),
+        );
+    }
+    assert_eq!(subnets[0], subnets[2]);
+    assert_ne!(subnets[0], subnets[1]);
+    assert!(
+        subnets
+            .iter()
+            .all(|subnet| subnet.starts_with("10.214.0.") && subnet.ends_with("/28"))
+    );
+    // An application runs on it.
+    let request = RunRequest {
+        network: Some(network::name(&worker, 0)),
+        ..world.sh("/bin/busybox ip addr show eth0")
+    };
+    let text =
+        std::fs::read_to_string(world.run_request(&request).await.streams.unwrap().stdout).unwrap();
+    assert!(text.contains("10.214.0."), "{text}");
+    for slot in [0, 1] {
+        world.engine.remove_network(&worker, slot).await.unwrap();
+        world.engine.remove_network(&worker, slot).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn containers_of_tasks_are_found_by_their_label_and_the_beginning_of_their_name() {
+    let world = World::new("list").await;
+    world.engine.run(&world.sh("exit 0")).await.unwrap();
+    let found = world.engine.task_containers(&world.name).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(&world.name));
+    assert!(
+        world
+            .engine
+            .task_containers("another-worker-")
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    world.engine.remove(&world.name).await.unwrap();
+    assert!(
+        world
+            .engine
+            .task_containers(&world.name)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_an_application_filled_is_removed() {
+    let world = World::new("sweep").await;
+    let finished = world.run("/bin/busybox mkdir -p /iexec_out/a/b; echo x > /iexec_out/a/b/c; /bin/busybox chmod 000 /iexec_out/a/b").await;
+    assert!(finished.succeeded());
+    let removed = world
+        .engine
+        .remove_folder(&world.path("out"), Some(IMAGE))
+        .await
+        .unwrap();
+    assert_eq!(removed, Removed::Gone);
+    assert!(!world.path("out").exists());
+}
