@@ -1,0 +1,23 @@
+//! End to end: real chain, real containers, the real SDK.
+//!
+//! This crate plays everybody around the product: the buyer with the iExec SDK, the registry with its image, the operator who starts and
+//! kills processes, and the auditor who reads blocks and receipts. It uses the programs as they are run, never their insides: what it knows
+//! of the chain it reads by JSON-RPC, with code that shares nothing with the scheduler.
+
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every function here ends a test or the demo with its error's text"
+)]
+
+pub mod audit;
+pub mod image;
+pub mod money;
+pub mod ports;
+pub mod process;
+pub mod progress;
+pub mod registry;
+pub mod report;
+pub mod rpc;
+pub mod scenario;
+pub mod sdk;
+pub mod world;

@@ -1,0 +1,369 @@
+//! `kill -9` at every place where it could hurt, and at random ones under load: nothing is lost, nothing is sent twice.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::B256;
+use e2e::audit;
+use e2e::process::{Process, Recipe};
+use e2e::sdk::{self, Wish};
+use e2e::world::{self, Plan, World};
+
+use crate::turn;
+
+/// Waits until every task has chain status 3.
+async fn completed(world: &World, tasks: &[B256], patience: Duration) {
+    let rpc = world.rpc();
+    let hub = world.chain.hub;
+    let result = e2e::process::until("chain status 3 of every task", patience, || async {
+        for task in tasks {
+            if audit::task_status(&rpc, hub, *task).await? != 3 {
+                return Ok(None);
+            }
+        }
+        Ok(Some(()))
+    })
+    .await;
+    if let Err(error) = result {
+        panic!("{error:#}\n{}", world.logs());
+    }
+}
+
+async fn buy(world: &World, volume: u64, trust: u64, args: &str) -> Vec<B256> {
+    let wish = Wish {
+        volume,
+        trust,
+        category: 0,
+        args: args.into(),
+    };
+    let deals = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+        .await
+        .unwrap();
+    deals.into_iter().flat_map(|deal| deal.tasks).collect()
+}
+
+/// The table of crash points of a role, from the binary itself.
+fn crash_points(role: &str) -> Vec<String> {
+    let output = std::process::Command::new(world::binary().unwrap())
+        .args(["crash-points", role])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "build the binary with --features crash-points: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn armed(recipe: Recipe, point: &str, mark: &PathBuf) -> Recipe {
+    let _absent_before = std::fs::remove_file(mark);
+    recipe
+        .with("WORKERPOOL_CRASH_AT", point)
+        .with("WORKERPOOL_CRASH_MARK", mark.display().to_string())
+}
+
+/// Kills one process at each point of its table, in the table's order, on as many tasks as that takes, and lets it recover each time.
+async fn kill_at_every_point(
+    world: &mut World,
+    points: &[String],
+    victim: impl Fn(&mut World) -> &mut Process,
+) -> Vec<B256> {
+    let mark = world.dir().join("crash-mark");
+    let clean = victim(world).recipe().clone();
+    let mut open: BTreeSet<usize> = (0..points.len()).collect();
+    let mut tasks = Vec::new();
+    while let Some(first) = open.first().copied() {
+        let before = open.len();
+        let mut next = Some(first);
+        victim(world)
+            .restart_as(armed(clean.clone(), &points[first], &mark))
+            .unwrap();
+        let bought = buy(world, 1, 1, &format!("through {}", points[first])).await;
+        let rpc = world.rpc();
+        let end = Instant::now() + Duration::from_secs(90);
+        loop {
+            if mark.exists() {
+                let hit = next.take().expect("only an armed process leaves a mark");
+                open.remove(&hit);
+                // The next point after this one, on the same task.
+                next = open.range(hit..).next().copied();
+                let recipe = match next {
+                    Some(index) => armed(clean.clone(), &points[index], &mark),
+                    None => clean.clone(),
+                };
+                if next.is_none() {
+                    std::fs::remove_file(&mark).unwrap();
+                }
+                victim(world).restart_as(recipe).unwrap();
+            }
+            if audit::task_status(&rpc, world.chain.hub, bought[0])
+                .await
+                .unwrap()
+                == 3
+                && !mark.exists()
+            {
+                break;
+            }
+            assert!(
+                Instant::now() < end,
+                "the task did not complete; next point {:?}\n{}",
+                next.map(|index| &points[index]),
+                world.logs()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Points that lie behind the last transaction are reached after the chain shows the end.
+        let settle = Instant::now() + Duration::from_secs(5);
+        while next.is_some() && Instant::now() < settle {
+            if mark.exists() {
+                let hit = next.take().expect("armed");
+                open.remove(&hit);
+                next = open.range(hit..).next().copied();
+                let recipe = next.map_or_else(
+                    || clean.clone(),
+                    |index| armed(clean.clone(), &points[index], &mark),
+                );
+                victim(world).restart_as(recipe).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(open.len() < before, "no task reaches {}", points[first]);
+        tasks.extend(bought);
+    }
+    victim(world).restart_as(clean).unwrap();
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_each_step_carries_on() {
+    let _turn = turn().await;
+    let mut world = World::start(Plan {
+        workers: 1,
+        slots: 1,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let points = crash_points("worker");
+    assert!(points.len() >= 10, "{points:?}");
+    let tasks = kill_at_every_point(&mut world, &points, |world| &mut world.workers[0]).await;
+    completed(&world, &tasks, Duration::from_secs(60)).await;
+    audit::wallets(&world.rpc(), &world.chain.pool_wallets(1).unwrap())
+        .await
+        .unwrap();
+}
+
+/// Arms the pool at `point`, lets `provoke` lead it there, kills it there, and starts it again unarmed.
+async fn kill_pool_at(world: &mut World, point: &str, provoke: impl AsyncFnOnce(&mut World)) {
+    let mark = world.dir().join("crash-mark");
+    let clean = world.pool.recipe().clone();
+    world
+        .pool
+        .restart_as(armed(clean.clone(), point, &mark))
+        .unwrap();
+    provoke(world).await;
+    let reached = e2e::process::until("the crash point", Duration::from_secs(120), || async {
+        Ok(mark.exists().then_some(()))
+    })
+    .await;
+    if let Err(error) = reached {
+        panic!("{point}: {error:#}\n{}", world.logs());
+    }
+    world.pool.restart_as(clean).unwrap();
+}
+
+/// Waits for the chain status of a task.
+async fn chain_status(world: &World, task: B256, wanted: u8) {
+    let rpc = world.rpc();
+    let hub = world.chain.hub;
+    let reached = e2e::process::until("the chain status", Duration::from_secs(120), || async {
+        Ok((audit::task_status(&rpc, hub, task).await? == wanted).then_some(()))
+    });
+    if let Err(error) = reached.await {
+        panic!("task {task} is not {wanted}: {error:#}\n{}", world.logs());
+    }
+}
+
+/// Points of the scheduler that a task which goes well does not pass.
+fn is_special(point: &str) -> bool {
+    ["challenge", "claim", "reopen", "read-task"]
+        .iter()
+        .any(|part| point.contains(part))
+}
+
+fn points_with(points: &[String], part: &str) -> Vec<String> {
+    let found: Vec<String> = points
+        .iter()
+        .filter(|point| point.contains(part))
+        .cloned()
+        .collect();
+    assert!(!found.is_empty(), "no point is named after {part}");
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
+    let _turn = turn().await;
+    let mut world = World::start(Plan {
+        workers: 1,
+        slots: 1,
+        test_category_s: 3,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let points = crash_points("scheduler");
+    let usual: Vec<String> = points
+        .iter()
+        .filter(|point| !is_special(point))
+        .cloned()
+        .collect();
+    assert!(usual.len() >= 8, "{points:?}");
+    let mut tasks = kill_at_every_point(&mut world, &usual, |world| &mut world.pool).await;
+
+    // Logins: a worker that starts anew asks for a challenge and a token.
+    for point in points_with(&points, "challenge") {
+        kill_pool_at(&mut world, &point, async |world| {
+            world.workers[0].kill_and_restart().unwrap()
+        })
+        .await;
+        world.wait_for_workers(1).await.unwrap();
+    }
+    tasks.extend(buy(&world, 1, 1, "after the logins").await);
+    completed(&world, &tasks, Duration::from_secs(60)).await;
+
+    // Reopening: a worker contributes and is gone before it reveals. The reveal time passes, contributions are still possible.
+    let category = world.chain.test_category;
+    let worker = world.workers[0].recipe().clone();
+    let mut failed = Vec::new();
+    for point in points_with(&points, "reopen") {
+        let mark = world.dir().join("worker-mark");
+        world.workers[0]
+            .restart_as(armed(worker.clone(), "worker:reveal:begun", &mark))
+            .unwrap();
+        let wish = Wish {
+            volume: 1,
+            trust: 1,
+            category,
+            args: "to be reopened".into(),
+        };
+        let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+            .await
+            .unwrap();
+        let task = bought[0].tasks[0];
+        chain_status(&world, task, 2).await;
+        world.workers[0].kill().unwrap();
+        kill_pool_at(&mut world, &point, async |_| ()).await;
+        failed.push(task);
+    }
+    for task in &failed {
+        chain_status(&world, *task, 4).await;
+    }
+
+    // Claiming: nobody computes, the final deadline passes.
+    for point in points_with(&points, "claim") {
+        let wish = Wish {
+            volume: 1,
+            trust: 1,
+            category,
+            args: "nobody computes".into(),
+        };
+        let mut task = B256::ZERO;
+        kill_pool_at(&mut world, &point, async |world| {
+            let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+                .await
+                .unwrap();
+            task = bought[0].tasks[0];
+        })
+        .await;
+        chain_status(&world, task, 4).await;
+    }
+    audit::wallets(&world.rpc(), &world.chain.pool_wallets(1).unwrap())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_killed_while_it_asks_a_chain_without_blocks_carries_on() {
+    let _turn = turn().await;
+    // No block comes by itself: whether a deadline has passed must be asked.
+    let mut world = World::start(Plan {
+        workers: 0,
+        block_time: 3000.0,
+        test_category_s: 1,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    for point in points_with(&crash_points("scheduler"), "read-task") {
+        let category = world.chain.test_category;
+        let wish = Wish {
+            volume: 1,
+            trust: 1,
+            category,
+            args: "no block comes".into(),
+        };
+        let mut task = B256::ZERO;
+        kill_pool_at(&mut world, &point, async |world| {
+            let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+                .await
+                .unwrap();
+            task = bought[0].tasks[0];
+        })
+        .await;
+        chain_status(&world, task, 4).await;
+    }
+    audit::wallets(&world.rpc(), &world.chain.pool_wallets(0).unwrap())
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_kills_at_random_instants_under_load_lose_nothing() {
+    let _turn = turn().await;
+    let mut world = World::start(Plan {
+        workers: 3,
+        slots: 2,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let seed: u64 = std::env::var("SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| u64::from(std::process::id()));
+    println!("SEED={seed}");
+    let mut random = Random(seed | 1);
+    let mut tasks = buy(&world, 12, 1, "under load").await;
+    tasks.extend(buy(&world, 4, 3, "under load, surely").await);
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_millis(200 + random.below(1300))).await;
+        let victim = random.below(4) as usize;
+        match victim {
+            0 => world.pool.kill_and_restart().unwrap(),
+            number => world.workers[number - 1].kill_and_restart().unwrap(),
+        }
+    }
+    completed(&world, &tasks, Duration::from_secs(240)).await;
+    audit::wallets(&world.rpc(), &world.chain.pool_wallets(3).unwrap())
+        .await
+        .unwrap();
+}
+
+/// A small generator, so that a failing run is one number.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}

@@ -1,0 +1,23 @@
+//! End-to-end tests: one binary, each test in a world of its own. See `README.md` for what they need.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at once on what cannot happen"
+)]
+
+mod faults;
+mod kill;
+mod main_job;
+mod refusals;
+
+use std::sync::LazyLock;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// A world is some ten processes: more than two at once only make each other slow.
+pub(crate) async fn turn() -> SemaphorePermit<'static> {
+    static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+    TURNS.acquire().await.expect("never closed")
+}
