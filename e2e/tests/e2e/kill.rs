@@ -1,14 +1,14 @@
 //! `kill -9` at every place where it could hurt, and at random ones under load: nothing is lost, nothing is sent twice.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
-use e2e::audit;
 use e2e::process::{Process, Recipe};
 use e2e::sdk::{self, Wish};
 use e2e::world::{self, Plan, World};
+use e2e::{audit, image};
 
 use crate::turn;
 
@@ -72,6 +72,7 @@ fn armed(recipe: Recipe, point: &str, mark: &PathBuf) -> Recipe {
 async fn kill_at_every_point(
     world: &mut World,
     points: &[String],
+    args: &str,
     victim: impl Fn(&mut World) -> &mut Process,
 ) -> Vec<B256> {
     let mark = world.dir().join("crash-mark");
@@ -84,12 +85,13 @@ async fn kill_at_every_point(
         victim(world)
             .restart_as(armed(clean.clone(), &points[first], &mark))
             .unwrap();
-        let bought = buy(world, 1, 1, &format!("through {}", points[first])).await;
+        let bought = buy(world, 1, 1, args).await;
         let rpc = world.rpc();
         let end = Instant::now() + Duration::from_secs(90);
         loop {
             if mark.exists() {
                 let hit = next.take().expect("only an armed process leaves a mark");
+                println!("killed at {}", points[hit]);
                 open.remove(&hit);
                 // The next point after this one, on the same task.
                 next = open.range(hit..).next().copied();
@@ -123,6 +125,7 @@ async fn kill_at_every_point(
         while next.is_some() && Instant::now() < settle {
             if mark.exists() {
                 let hit = next.take().expect("armed");
+                println!("killed at {}", points[hit]);
                 open.remove(&hit);
                 next = open.range(hit..).next().copied();
                 let recipe = next.map_or_else(
@@ -140,23 +143,79 @@ async fn kill_at_every_point(
     tasks
 }
 
+/// The worker's points in the order of a task's life, those of the outbox at both of its transactions.
+fn worker_points(points: &[String]) -> Vec<String> {
+    let (outbox, steps): (Vec<String>, Vec<String>) = points
+        .iter()
+        .cloned()
+        .partition(|point| point.starts_with("outbox"));
+    assert_eq!(outbox.len(), 4, "{points:?}");
+    let mut ordered = Vec::new();
+    for step in steps.into_iter().filter(|step| !step.contains("abort")) {
+        let sends = step == "worker:contribute:begun" || step == "worker:reveal:begun";
+        ordered.push(step);
+        if sends {
+            ordered.extend(outbox.clone());
+        }
+    }
+    ordered
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_killed_at_each_step_carries_on() {
     let _turn = turn().await;
+    let app = (image::FAULTS, "workerpool/faults:1".into());
     let mut world = World::start(Plan {
         workers: 1,
         slots: 1,
+        app,
         ..Plan::default()
     })
     .await
     .unwrap();
     let points = crash_points("worker");
-    assert!(points.len() >= 10, "{points:?}");
-    let tasks = kill_at_every_point(&mut world, &points, |world| &mut world.workers[0]).await;
+    let usual = worker_points(&points);
+    assert!(usual.len() >= 30, "{usual:?}");
+    let tasks = kill_at_every_point(&mut world, &usual, "ok", |world| &mut world.workers[0]).await;
     completed(&world, &tasks, Duration::from_secs(60)).await;
+
+    // Aborting: an application that gives no result is never contributed.
+    let clean = world.workers[0].recipe().clone();
+    let mark = world.dir().join("crash-mark");
+    for point in points_with(&points, "abort") {
+        world.workers[0]
+            .restart_as(armed(clean.clone(), &point, &mark))
+            .unwrap();
+        let wish = Wish {
+            volume: 1,
+            trust: 1,
+            category: world.chain.test_category,
+            args: "no-computed-json".into(),
+        };
+        let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+            .await
+            .unwrap();
+        reached(&world, &point, &mark).await;
+        world.workers[0].restart_as(clean.clone()).unwrap();
+        chain_status(&world, bought[0].tasks[0], 4).await;
+    }
+    let last = buy(&world, 1, 1, "ok").await;
+    completed(&world, &last, Duration::from_secs(60)).await;
     audit::wallets(&world.rpc(), &world.chain.pool_wallets(1).unwrap())
         .await
         .unwrap();
+}
+
+/// Waits until the armed process stands at its point.
+async fn reached(world: &World, point: &str, mark: &Path) {
+    let there = e2e::process::until("the crash point", Duration::from_secs(120), || async {
+        Ok(mark.exists().then_some(()))
+    })
+    .await;
+    if let Err(error) = there {
+        panic!("{point}: {error:#}\n{}", world.logs());
+    }
+    println!("killed at {point}");
 }
 
 /// Arms the pool at `point`, lets `provoke` lead it there, kills it there, and starts it again unarmed.
@@ -168,13 +227,7 @@ async fn kill_pool_at(world: &mut World, point: &str, provoke: impl AsyncFnOnce(
         .restart_as(armed(clean.clone(), point, &mark))
         .unwrap();
     provoke(world).await;
-    let reached = e2e::process::until("the crash point", Duration::from_secs(120), || async {
-        Ok(mark.exists().then_some(()))
-    })
-    .await;
-    if let Err(error) = reached {
-        panic!("{point}: {error:#}\n{}", world.logs());
-    }
+    reached(world, point, &mark).await;
     world.pool.restart_as(clean).unwrap();
 }
 
@@ -225,7 +278,7 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
         .cloned()
         .collect();
     assert!(usual.len() >= 8, "{points:?}");
-    let mut tasks = kill_at_every_point(&mut world, &usual, |world| &mut world.pool).await;
+    let mut tasks = kill_at_every_point(&mut world, &usual, "hello", |world| &mut world.pool).await;
 
     // Logins: a worker that starts anew asks for a challenge and a token.
     for point in points_with(&points, "challenge") {

@@ -214,13 +214,17 @@ async fn a_worker_says_what_keeps_it_from_starting() {
 fn the_local_chain_says_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let devnet = |extra: &[(&str, &str)], args: &[&str]| {
-        let output = Command::new(world::binary().unwrap())
+        let output = Command::new("timeout")
+            .arg("60")
+            .arg(world::binary().unwrap())
             .arg("devnet")
             .args(args)
             .current_dir(folder.path())
             .env_remove("WORKERPOOL_ANVIL")
             .env_remove("WORKERPOOL_POCO_PACKAGE")
             .env("PATH", "/usr/bin:/bin")
+            // A chain prepared earlier would need no contracts.
+            .env("WORKERPOOL_DEVNET_CACHE", folder.path().join("cache"))
             .envs(extra.iter().copied())
             .output()
             .unwrap();
