@@ -86,18 +86,20 @@ impl Engine {
     /// Gives out again every command that was given out and is still wanted.
     fn resume_all(&self, turn: &mut Turn) {
         for (id, task) in &self.tasks {
-            let wanted = match task.status {
+            let wanted: &[Purpose] = match task.status {
                 TaskStatus::Initializing if task.chain.initialized.is_none() => {
-                    Some(Purpose::Initialize)
+                    &[Purpose::Initialize]
                 }
-                TaskStatus::Reopening => Some(Purpose::Reopen),
-                TaskStatus::Finalizing => Some(Purpose::Finalize),
-                TaskStatus::Completed if task.chain.finalized.is_none() => Some(Purpose::Finalize),
-                TaskStatus::Failed if self.will_be_claimed(task) => Some(Purpose::Claim),
-                _ => None,
+                TaskStatus::Reopening => &[Purpose::Reopen],
+                TaskStatus::Finalizing => &[Purpose::Finalize],
+                TaskStatus::Completed if task.chain.finalized.is_none() => {
+                    &[Purpose::Finalize, Purpose::Claim]
+                }
+                TaskStatus::Failed if self.will_be_claimed(task) => &[Purpose::Claim],
+                _ => &[],
             };
-            if let Some(purpose) = wanted {
-                self.resume(turn, *id, purpose);
+            for purpose in wanted {
+                self.resume(turn, *id, *purpose);
             }
         }
     }

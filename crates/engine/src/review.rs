@@ -277,7 +277,7 @@ impl Engine {
         for worker in self.workers_of(id) {
             self.free_slot(turn, id, worker);
         }
-        if completed && chain == ChainTaskStatus::Revealing {
+        if completed && !claimable && chain == ChainTaskStatus::Revealing {
             // The block with our finalisation was dropped after the task had ended.
             self.drive(turn, id, Purpose::Finalize);
         }
@@ -289,14 +289,16 @@ impl Engine {
         }
     }
 
-    /// Whether a failed task can be claimed now (spec onchain A11, `claim`).
+    /// Whether an ended task can be claimed now (spec onchain A11, `claim`).
     fn is_claimable(&self, task: &TaskRecord) -> bool {
         self.will_be_claimed(task) && self.chain_clock() >= task.final_deadline
     }
 
+    /// Whether an ended task still lives on the chain, so that it must be claimed for its stakes to come free. Also one that
+    /// was completed, when the chain dropped its finalisation for good.
     pub(crate) fn will_be_claimed(&self, task: &TaskRecord) -> bool {
         self.settings.claim
-            && task.status == TaskStatus::Failed
+            && task.is_final()
             && !task.chain.status().is_final()
             && !self.deal_vanished(task.deal)
             && task.claim.attempt < CLAIM_TRIES

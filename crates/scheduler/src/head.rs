@@ -74,7 +74,7 @@ impl ChainHealth {
         let mut period =
             tokio::time::interval(self.block_time.min(LOOK).max(Duration::from_millis(50)));
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut newest = BlockNumber(0);
+        let mut newest: Option<BlockNumber> = None;
         loop {
             tokio::select! {
                 () = shutdown.triggered() => return Ok(()),
@@ -87,8 +87,8 @@ impl ChainHealth {
             match head {
                 Ok(block) => {
                     self.inner().latest = Some(block.timestamp);
-                    if block.number != newest {
-                        newest = block.number;
+                    if newest != Some(block.number) {
+                        newest = Some(block.number);
                         figures.head(block);
                         wake.0.wake();
                         wake.1.wake();
@@ -98,12 +98,15 @@ impl ChainHealth {
             }
             match self.judge(now()) {
                 Turned::Up => {
-                    tracing::info!(block = newest.0, "the chain is read: in service");
+                    tracing::info!(
+                        block = newest.unwrap_or_default().0,
+                        "the chain is read: in service"
+                    );
                     inbox.tell(Input::ChainHealth { up: true }).await?;
                 }
                 Turned::Down => {
                     tracing::error!(
-                        block = newest.0,
+                        block = newest.unwrap_or_default().0,
                         "the chain's newest block is too old: out of service"
                     );
                     inbox.tell(Input::ChainHealth { up: false }).await?;

@@ -12,15 +12,19 @@ use engine::{Engine, Notice, Recipients};
 use poco::ids::TaskId;
 use poco::units::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{Batch, Store, StoreError, Stream};
+use store::{Batch, Recorded, Store, StoreError, Stream};
 use tokio::sync::broadcast;
 use wire::events::Event;
 use wire::message::{TaskNotification, TaskNotificationExtra};
+
+use crate::clock::now;
 
 /// Notices that a slow listener may be behind before it is sent them from the store.
 const BEHIND: usize = 1024;
 /// How long notices are kept for those who come back. Whoever was away longer is told what matters now.
 const KEPT: Duration = Duration::from_secs(3600);
+/// The engine does not repeat a notice within 30 seconds, so to those who begin to listen younger ones are sent from the store.
+const RECENT: Duration = Duration::from_secs(40);
 /// Notices read from the store at once.
 const PAGE: usize = 500;
 
@@ -94,12 +98,14 @@ pub(crate) struct Notices {
     sender: broadcast::Sender<Told>,
 }
 
-/// What a listener has missed.
-pub(crate) enum Missed {
-    /// These, perhaps none; and the number up to which they were looked for.
-    Told(Vec<Told>, u64),
-    /// More than is kept; the newest number is given.
-    TooMuch(u64),
+/// What a listener has to be sent before it is up to date.
+pub(crate) struct Missed {
+    /// These, perhaps none.
+    pub(crate) told: Vec<Told>,
+    /// The number up to which they were looked for.
+    pub(crate) up_to: u64,
+    /// Whether that is all. If not, the engine has to tell again what was not begun.
+    pub(crate) complete: bool,
 }
 
 impl Notices {
@@ -146,30 +152,44 @@ impl Notices {
         self.sender.subscribe()
     }
 
-    /// What `worker` was told after number `after`.
+    /// What `worker` was told after number `after`; 0 for one that has seen nothing.
     pub(crate) async fn missed(&self, worker: Address, after: u64) -> Result<Missed, StoreError> {
         let (oldest, newest) = self.store.range(Stream::Notices).await?;
         // A number from the future is of another database.
-        if after > newest || after.saturating_add(1) < oldest {
-            return Ok(Missed::TooMuch(newest));
+        if after == 0 || after > newest || after.saturating_add(1) < oldest {
+            let since = now().saturating_sub(RECENT);
+            let recent = self.store.records_since(Stream::Notices, since).await?;
+            return Ok(Missed {
+                told: meant_for(worker, recent),
+                up_to: newest,
+                complete: false,
+            });
         }
-        let mut found = Vec::new();
-        let mut seen = after;
-        while seen < newest {
+        let mut told = Vec::new();
+        let mut up_to = after;
+        while up_to < newest {
             let page = self
                 .store
-                .records_after::<Stored>(Stream::Notices, seen, PAGE)
+                .records_after(Stream::Notices, up_to, PAGE)
                 .await?;
             let Some(last) = page.last() else { break };
-            seen = last.seq;
-            found.extend(
-                page.into_iter()
-                    .map(|record| Told::new(record.seq, record.body))
-                    .filter(|told| told.concerns(worker)),
-            );
+            up_to = last.seq;
+            told.extend(meant_for(worker, page));
         }
-        Ok(Missed::Told(found, seen.max(newest)))
+        Ok(Missed {
+            told,
+            up_to: up_to.max(newest),
+            complete: true,
+        })
     }
+}
+
+fn meant_for(worker: Address, records: Vec<Recorded<Stored>>) -> Vec<Told> {
+    records
+        .into_iter()
+        .map(|record| Told::new(record.seq, record.body))
+        .filter(|told| told.concerns(worker))
+        .collect()
 }
 
 /// The message of a notice (spec scheduler-api §7.7).

@@ -11,9 +11,12 @@ use engine::{
 };
 use poco::ids::{DealId, TaskId};
 use poco::units::Timestamp;
+use serde::de::IgnoredAny;
 use store::{Batch, Collection, Columns, Select, Store, StoreError, Stream};
 use wire::message::ComputeLogs;
 
+/// Logs looked at together when old ones are deleted.
+const PAGE: usize = 200;
 /// Where the pool's one record lies.
 const POOL: &str = "pool";
 /// State column of a task that the engine still holds.
@@ -156,26 +159,29 @@ pub(crate) async fn logs_of(store: &Store, task: TaskId) -> Result<Vec<ComputeLo
 
 /// Removes the logs of every task whose final deadline lies before `before`, and says of how many workers' parts.
 pub(crate) async fn purge_logs(store: &Store, before: Timestamp) -> Result<usize, StoreError> {
-    let over = Select {
-        before: Some(before),
-        states: vec![RETIRED.to_owned(), LIVE.to_owned()],
-        ..Select::default()
-    };
     let mut purged = 0;
-    let tasks = store.select::<TaskRecord>(Collection::Tasks, over).await?;
-    let mut batch = Batch::new();
-    for task in tasks {
-        for logs in logs_of(store, task.body.id).await? {
-            if let Some(worker) = logs.wallet_address {
-                batch = batch.delete(Collection::TaskLogs, replicate_key(task.body.id, worker));
+    let mut after = None;
+    loop {
+        let page = store
+            .page::<IgnoredAny>(Collection::TaskLogs, after, PAGE)
+            .await?;
+        let mut batch = Batch::new();
+        for logs in &page.documents {
+            let task = logs.key.split(':').next().unwrap_or_default();
+            let of: Option<TaskRecord> = store.get(Collection::Tasks, task).await?;
+            if of.is_none_or(|task| task.final_deadline < before) {
+                batch = batch.delete(Collection::TaskLogs, &logs.key);
                 purged += 1;
             }
         }
+        if !batch.is_empty() {
+            store.commit(batch).await?;
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(purged);
+        }
     }
-    if purged > 0 {
-        store.commit(batch).await?;
-    }
-    Ok(purged)
 }
 
 fn replicate_key(task: TaskId, worker: Address) -> String {
@@ -205,4 +211,123 @@ fn bodies<T>(documents: Vec<store::Document<T>>) -> Vec<T> {
         .into_iter()
         .map(|document| document.body)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B256;
+    use engine::{BlockRef, DealDetails, Engine, Fact, Input, Located, Settings};
+    use poco::tag::Tag;
+    use poco::units::BlockNumber;
+    use std::time::Duration;
+    use store::Identity;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const ANN: Address = Address::repeat_byte(0xaa);
+
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let identity = Identity {
+            role: "scheduler".into(),
+            chain_id: 1,
+            hub: Address::ZERO,
+            pool: None,
+        };
+        Store::open(folder.path(), &identity).unwrap()
+    }
+
+    fn deal() -> DealDetails {
+        DealDetails {
+            id: DealId(B256::repeat_byte(1)),
+            requester: ANN,
+            beneficiary: ANN,
+            app: ANN,
+            app_image: "app".into(),
+            dataset: None,
+            callback: None,
+            tag: Tag(B256::ZERO),
+            trust: 1,
+            category: 0,
+            max_execution: Duration::from_secs(300),
+            start_time: NOW,
+            contribution_ratio: 7,
+            final_ratio: 10,
+            bot_first: 0,
+            bot_size: 2,
+            arguments: None,
+            storage_provider: None,
+            storage_proxy: None,
+        }
+    }
+
+    /// What an engine wants stored when it sees the deal.
+    fn changes_of_a_deal() -> Vec<Change> {
+        let at = BlockRef {
+            number: BlockNumber(5),
+            hash: B256::repeat_byte(5),
+            time: NOW,
+        };
+        let fact = Located {
+            block: at.number,
+            time: NOW,
+            tx: B256::ZERO,
+            log_index: 0,
+            fact: Fact::Deal(Box::new(deal())),
+        };
+        let input = Input::Advanced {
+            to: at,
+            head: at.number,
+            facts: vec![fact],
+        };
+        Engine::new(Settings::default()).handle(NOW, input).changes
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_stores_is_what_it_is_loaded_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let changes = changes_of_a_deal();
+        {
+            store(&folder).commit(batch(&changes)).await.unwrap();
+        }
+        let store = store(&folder);
+        let records = load(&store).await.unwrap();
+        assert_eq!(records.deals.len(), 1);
+        assert_eq!(records.deals[0].details, deal());
+        let ids: Vec<_> = records
+            .tasks
+            .iter()
+            .map(|task| (task.index, task.deal))
+            .collect();
+        assert_eq!(ids.len(), 2);
+        assert!(ids.iter().all(|(_, of)| *of == deal().id));
+        assert_eq!(records.pool.latest_deal_block, BlockNumber(5));
+        let events = changes
+            .iter()
+            .filter(|change| matches!(change, Change::Event(_)))
+            .count() as u64;
+        assert_eq!(store.range(Stream::Events).await.unwrap(), (1, events));
+    }
+
+    #[tokio::test]
+    async fn logs_are_kept_until_some_time_after_the_final_deadline() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let task = TaskId::of(deal().id, 0);
+        let logs = Logs {
+            stdout: Some("hello".into()),
+            stderr: None,
+        };
+        let mut changes = changes_of_a_deal();
+        changes.push(Change::Logs {
+            task,
+            worker: ANN,
+            logs,
+        });
+        store.commit(batch(&changes)).await.unwrap();
+        let over = deal().final_deadline();
+        assert_eq!(purge_logs(&store, over).await.unwrap(), 0);
+        assert_eq!(logs_of(&store, task).await.unwrap()[0].stdout, "hello");
+        assert_eq!(purge_logs(&store, Timestamp(over.0 + 1)).await.unwrap(), 1);
+        assert_eq!(logs_of(&store, task).await.unwrap(), []);
+    }
 }

@@ -276,7 +276,11 @@ async fn chain_config(
     let hub = config.iexec_hub_contract_address;
     let limits = Duration::from_millis(100)..=Duration::from_secs(20);
     let wrong = if hub.is_zero() {
-        Some(("iexecHubContractAddress", hub.to_string(), "must not be zero"))
+        Some((
+            "iexecHubContractAddress",
+            hub.to_string(),
+            "must not be zero",
+        ))
     } else if !limits.contains(&config.block_time) {
         let value = format!("{:?}", config.block_time);
         Some(("blockTime", value, "must be between 100 ms and 20 s"))
@@ -284,7 +288,12 @@ async fn chain_config(
         None
     };
     if let Some((what, value, must)) = wrong {
-        return Err(StartError::ChainConfig { url, what, value, must });
+        return Err(StartError::ChainConfig {
+            url,
+            what,
+            value,
+            must,
+        });
     }
     Ok(config)
 }

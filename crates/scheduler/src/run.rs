@@ -185,9 +185,8 @@ async fn assemble(
     let mut cursor_settings = CursorSettings::new(settings.chain.start_block, block_time);
     cursor_settings.max_range = settings.chain.max_logs_batch;
     let node = hub.node().clone();
-    let cursor_at = Box::new(move |position| {
-        Cursor::new(node.clone(), filter, cursor_settings, position)
-    });
+    let cursor_at =
+        Box::new(move |position| Cursor::new(node.clone(), filter, cursor_settings, position));
     let stored = store.cursor(watch::CURSOR).await?;
     let cursor = cursor_at(watch::begin(stored, saw_a_deal, settings.chain.start_block));
     let watch = Watch {

@@ -67,7 +67,8 @@ impl Wallets {
                 // Told now, read for the next time. Marked first, so that it is read once.
                 self.remember(worker, wallet);
                 let this = Arc::clone(self);
-                self.running.spawn(async move { this.read(worker).await });
+                self.running
+                    .spawn(async move { tokio::time::timeout(PATIENCE, this.read(worker)).await });
                 wallet
             }
             None => {

@@ -225,6 +225,23 @@ impl Store {
             .await
     }
 
+    /// Every record of a stream that is not older than `since`, in order.
+    ///
+    /// # Errors
+    /// The database does not answer, or a record is not a `T`.
+    pub async fn records_since<T>(
+        &self,
+        stream: Stream,
+        since: Timestamp,
+    ) -> Result<Vec<Recorded<T>>, StoreError>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let values = vec![Value::Integer(millis(since))];
+        self.records(stream, "WHERE at >= ?1 ORDER BY seq", values)
+            .await
+    }
+
     /// Every record about `subject`, in order.
     ///
     /// # Errors

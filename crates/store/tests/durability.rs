@@ -215,6 +215,14 @@ async fn events_resume_after_the_number_that_was_seen_last() {
             body: note(5)
         }
     );
+    let late: Vec<Recorded<Note>> = store
+        .records_since(Stream::Events, Timestamp(900))
+        .await
+        .unwrap();
+    assert_eq!(
+        late.iter().map(|record| record.seq).collect::<Vec<_>>(),
+        [9, 10]
+    );
     let even: Vec<Recorded<Note>> = store.records_about(Stream::Events, "even").await.unwrap();
     assert_eq!(
         even.iter().map(|record| record.seq).collect::<Vec<_>>(),

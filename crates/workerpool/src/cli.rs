@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Take results, keep them by content id, serve them
     ResultProxy,
     /// Run a local chain with the real PoCo contracts and funded accounts
-    Devnet(DevnetArgs),
+    Devnet(Box<DevnetArgs>),
     /// List the places where a test can kill a role (only in builds for tests)
     #[cfg(feature = "crash-points")]
     #[command(hide = true)]

@@ -12,6 +12,10 @@ pub(crate) struct Answer<'w> {
     pub(crate) ticket: engine::Ticket,
 }
 
+#[allow(
+    clippy::wrong_self_convention,
+    reason = "`ask(..).is_given(..)` is said once, and gives the world back"
+)]
 impl<'w> Answer<'w> {
     pub(crate) fn get(&self) -> Option<Reply> {
         self.world.reply(self.ticket).cloned()

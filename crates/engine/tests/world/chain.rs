@@ -85,21 +85,6 @@ impl Chain {
             .map_or(ChainTaskStatus::Unset, |task| task.status)
     }
 
-    pub(crate) fn has_revealed(&self, id: TaskId, worker: Address) -> bool {
-        self.state
-            .tasks
-            .get(&id)
-            .and_then(|task| task.contributions.get(&worker))
-            .is_some_and(|(_, standing)| *standing == Standing::Proved)
-    }
-
-    pub(crate) fn has_contributed(&self, id: TaskId, worker: Address) -> bool {
-        self.state
-            .tasks
-            .get(&id)
-            .is_some_and(|task| task.contributions.contains_key(&worker))
-    }
-
     pub(crate) fn view(&self, id: TaskId) -> TaskView {
         let task = self.state.tasks.get(&id);
         TaskView {
@@ -112,7 +97,7 @@ impl Chain {
 
     /// Whether the transaction would go through now.
     pub(crate) fn would_pass(&self, tx: &Tx, now: Timestamp) -> bool {
-        self.clone().execute(tx, now).is_some()
+        self.state.clone().execute(tx, now).is_some()
     }
 
     /// Mines what waits. A transaction that fails leaves nothing behind.
@@ -122,7 +107,7 @@ impl Chain {
         let included = std::mem::take(&mut self.mempool);
         let mut facts = Vec::new();
         for tx in &included {
-            for fact in self.execute(tx, now).unwrap_or_default() {
+            for fact in self.state.execute(tx, now).unwrap_or_default() {
                 facts.push(Located {
                     block: number,
                     time: now,
@@ -162,12 +147,14 @@ impl Chain {
         }
         self.head().unwrap().number
     }
+}
 
+impl State {
     fn execute(&mut self, tx: &Tx, now: Timestamp) -> Option<Vec<Fact>> {
         match tx {
             Tx::Match(details) => {
                 let mut details = details.clone();
-                self.state.deals.insert(details.id);
+                self.deals.insert(details.id);
                 details.start_time = Timestamp::from_secs(now.as_secs());
                 Some(vec![Fact::Deal(details)])
             }
@@ -177,7 +164,7 @@ impl Chain {
             }
             Tx::Contribute(id, worker, hash) => self.contribute(*id, *worker, *hash, now),
             Tx::Reveal(id, worker) => {
-                let task = self.state.tasks.get_mut(id)?;
+                let task = self.tasks.get_mut(id)?;
                 let (consensus, at) = task.consensus?;
                 let entry = task.contributions.get_mut(worker)?;
                 let in_time = now < at.saturating_add(task.times.period * 2);
@@ -194,7 +181,7 @@ impl Chain {
                 )])
             }
             Tx::Reopen(id) => {
-                let task = self.state.tasks.get_mut(id)?;
+                let task = self.tasks.get_mut(id)?;
                 let (consensus, at) = task.consensus?;
                 let over = now >= at.saturating_add(task.times.period * 2);
                 let may = task.status == ChainTaskStatus::Revealing
@@ -212,7 +199,7 @@ impl Chain {
                 Some(vec![of(*id, TaskFact::Reopened)])
             }
             Tx::Finalize(id, results) => {
-                let task = self.state.tasks.get_mut(id)?;
+                let task = self.tasks.get_mut(id)?;
                 let (consensus, at) = task.consensus?;
                 let winners = task
                     .contributions
@@ -242,7 +229,7 @@ impl Chain {
                     self.initialize(*id, *times)?;
                     facts.push(of(*id, TaskFact::Initialized));
                 }
-                let task = self.state.tasks.get_mut(id)?;
+                let task = self.tasks.get_mut(id)?;
                 let may = !task.status.is_final() && now >= task.final_deadline();
                 may.then_some(())?;
                 task.status = ChainTaskStatus::Failed;
@@ -253,9 +240,9 @@ impl Chain {
     }
 
     fn initialize(&mut self, id: TaskId, times: DealTimes) -> Option<()> {
-        let may = self.state.deals.contains(&times.deal) && !self.state.tasks.contains_key(&id);
+        let may = self.deals.contains(&times.deal) && !self.tasks.contains_key(&id);
         may.then_some(())?;
-        self.state.tasks.insert(
+        self.tasks.insert(
             id,
             ChainTask {
                 status: ChainTaskStatus::Active,
@@ -276,7 +263,7 @@ impl Chain {
         hash: B256,
         now: Timestamp,
     ) -> Option<Vec<Fact>> {
-        let task = self.state.tasks.get_mut(&id)?;
+        let task = self.tasks.get_mut(&id)?;
         let open = now < task.times.start.saturating_add(task.times.period * 7);
         let may =
             task.status == ChainTaskStatus::Active && !task.contributions.contains_key(&worker);

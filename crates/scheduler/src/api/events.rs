@@ -1,7 +1,7 @@
 //! `GET /workers/events?after=<seq>`: notices over a WebSocket, resumable (our own feature `events`).
 //!
 //! Each text frame is one event. What the worker missed since `after` comes first; when that is not kept any more, or nothing
-//! was ever seen, the engine tells it again what it needs to know now.
+//! was ever seen, the newest come from the store and the engine tells it again what it needs to know now.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use wire::features::Features;
 
 use super::{Api, ApiError, Worker, granting};
-use crate::notices::{Missed, Told};
+use crate::notices::Told;
 
 /// A sign of life on a silent connection, so that both ends notice when it broke.
 const PING: Duration = Duration::from_secs(20);
@@ -92,14 +92,14 @@ impl Stream {
     async fn serve(mut self) -> Result<(), Ended> {
         // Listening begins before the store is read, so that nothing falls between.
         let mut pushed = self.api.notices.listen();
-        self.catch_up(self.seen == 0).await?;
+        self.catch_up().await?;
         let mut ping = tokio::time::interval(PING);
         ping.reset();
         loop {
             tokio::select! {
                 told = pushed.recv() => match told {
                     Ok(told) => self.send(&told).await?,
-                    Err(RecvError::Lagged(_)) => self.catch_up(false).await?,
+                    Err(RecvError::Lagged(_)) => self.catch_up().await?,
                     Err(RecvError::Closed) => return Ok(()),
                 },
                 message = self.socket.recv() => match message {
@@ -114,24 +114,21 @@ impl Stream {
         }
     }
 
-    async fn catch_up(&mut self, from_nothing: bool) -> Result<(), Ended> {
+    async fn catch_up(&mut self) -> Result<(), Ended> {
         let missed = self.api.notices.missed(self.worker, self.seen).await;
-        match missed.map_err(|error| Ended::Api(error.into()))? {
-            Missed::Told(told, up_to) if !from_nothing => {
-                for one in &told {
-                    self.send(one).await?;
-                }
-                self.seen = self.seen.max(up_to);
-            }
-            Missed::Told(_, newest) | Missed::TooMuch(newest) => {
-                self.seen = newest;
-                let worker = self.worker;
-                self.api
-                    .inbox
-                    .tell(Input::Listens { worker })
-                    .await
-                    .map_err(|error| Ended::Api(error.into()))?;
-            }
+        let missed = missed.map_err(|error| Ended::Api(error.into()))?;
+        if !missed.complete {
+            // Whatever was counted, it was not by this database.
+            self.seen = 0;
+        }
+        for told in &missed.told {
+            self.send(told).await?;
+        }
+        self.seen = self.seen.max(missed.up_to);
+        if !missed.complete {
+            let worker = self.worker;
+            let told = self.api.inbox.tell(Input::Listens { worker }).await;
+            told.map_err(|error| Ended::Api(error.into()))?;
         }
         Ok(())
     }

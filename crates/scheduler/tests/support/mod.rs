@@ -1,7 +1,11 @@
 //! The world of these tests: a scheduler with its real engine and store, a chain made of memory, and workers that speak HTTP.
 //!
 //! Each world has ports and a folder of its own.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -88,9 +92,8 @@ impl World {
 
     /// The same with settings of its own.
     pub async fn with(more: &[(&str, &str)]) -> Self {
-        let mut world = Self::not_in_service(FakeNode::start().await, more).await;
+        let world = Self::not_in_service(FakeNode::start().await, more).await;
         world.wait_for_service().await;
-        world.base = world.base.clone();
         world
     }
 
@@ -103,14 +106,21 @@ impl World {
             base: String::new(),
             running: None,
             shutdown: Shutdown::new(),
-            settings: more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            settings: more
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         world.start().await.unwrap();
         world
     }
 
     async fn start(&mut self) -> Result<(), StartError> {
-        let more: Vec<_> = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let more: Vec<_> = self
+            .settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let settings = settings(&self.node, &self.folder, &more);
         self.shutdown = Shutdown::new();
         let running = scheduler::run(settings, self.shutdown.clone()).await?;
@@ -122,6 +132,11 @@ impl World {
     /// Ends the scheduler and starts it again on the same folder.
     pub async fn restart(&mut self) {
         self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Starts the stopped scheduler again.
+    pub async fn start_again(&mut self) {
         self.start().await.unwrap();
         self.wait_for_service().await;
     }
@@ -157,17 +172,27 @@ impl World {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request.header("Content-Type", "application/json").body(body.to_owned());
+            request = request
+                .header("Content-Type", "application/json")
+                .body(body.to_owned());
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        Answer {
+            status,
+            headers,
+            text: response.text().await.unwrap(),
+        }
     }
 
     /// A worker with a wallet of its own that has logged in.
     pub async fn worker(&self, seed: u8) -> TestWorker {
         let key = PrivateKeySigner::from_slice(&[seed; 32]).unwrap();
-        let mut worker = TestWorker { base: self.base.clone(), key, token: String::new() };
+        let mut worker = TestWorker {
+            base: self.base.clone(),
+            key,
+            token: String::new(),
+        };
         worker.log_in(self).await;
         worker
     }
@@ -194,7 +219,8 @@ impl World {
     pub async fn task_becomes(&self, task: TaskId, status: &str) -> Value {
         eventually(&format!("the task becomes {status}"), async || {
             let answer = self.get(&format!("/tasks/{task}")).await;
-            (answer.status == 200 && answer.json()["currentStatus"] == status).then(|| answer.json())
+            (answer.status == 200 && answer.json()["currentStatus"] == status)
+                .then(|| answer.json())
         })
         .await
     }
@@ -234,11 +260,18 @@ impl TestWorker {
     }
 
     pub fn sign(&self, challenge: &str) -> String {
-        poco::signing::sign_raw(&self.key, poco::login::digest(challenge)).unwrap().to_string()
+        poco::signing::sign_raw(&self.key, poco::login::digest(challenge))
+            .unwrap()
+            .to_string()
     }
 
     pub async fn log_in(&mut self, world: &World) {
-        let challenge = world.get(&format!("/workers/challenge?walletAddress={}", self.wallet())).await;
+        let challenge = world
+            .get(&format!(
+                "/workers/challenge?walletAddress={}",
+                self.wallet()
+            ))
+            .await;
         assert_eq!(challenge.status, 200);
         let body = json!({"value": self.sign(&challenge.text)}).to_string();
         let path = format!("/workers/login?walletAddress={}", self.wallet());
@@ -248,13 +281,24 @@ impl TestWorker {
     }
 
     pub async fn get(&self, world: &World, path: &str) -> Answer {
-        world.call(Method::GET, path, &[("Authorization", &self.bearer())], None).await
+        world
+            .call(
+                Method::GET,
+                path,
+                &[("Authorization", &self.bearer())],
+                None,
+            )
+            .await
     }
 
     pub async fn post(&self, world: &World, path: &str, body: &Value) -> Answer {
         let headers = [("Authorization", self.bearer())];
-        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
-        world.call(Method::POST, path, &headers, Some(&body.to_string())).await
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        world
+            .call(Method::POST, path, &headers, Some(&body.to_string()))
+            .await
     }
 
     /// Asks for work and waits for it.
@@ -262,33 +306,54 @@ impl TestWorker {
         let block = world.node.head();
         let path = format!("/replicates/available?blockNumber={block}");
         let bearer = self.bearer();
-        let headers = [("Authorization", bearer.as_str()), ("Workerpool-Features", "wait")];
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Workerpool-Features", "wait"),
+        ];
         world.call(Method::GET, &path, &headers, None).await
     }
 
     /// Asks for work once.
     pub async fn ask(&self, world: &World) -> Answer {
         let block = world.node.head();
-        self.get(world, &format!("/replicates/available?blockNumber={block}")).await
+        self.get(world, &format!("/replicates/available?blockNumber={block}"))
+            .await
     }
 
     /// Reports a status with details.
-    pub async fn report(&self, world: &World, task: TaskId, status: &str, details: Value) -> Answer {
+    pub async fn report(
+        &self,
+        world: &World,
+        task: TaskId,
+        status: &str,
+        details: Value,
+    ) -> Answer {
         let body = json!({"status": status, "modifier": null, "date": null, "details": details, "success": true});
-        self.post(world, &format!("/replicates/{task}/updateStatus"), &body).await
+        self.post(world, &format!("/replicates/{task}/updateStatus"), &body)
+            .await
     }
 
     /// Reports every status up to COMPUTED.
     pub async fn compute(&self, world: &World, task: TaskId) {
-        for status in
-            ["STARTING", "STARTED", "APP_DOWNLOADING", "APP_DOWNLOADED", "DATA_DOWNLOADING", "DATA_DOWNLOADED", "COMPUTING"]
-        {
+        for status in [
+            "STARTING",
+            "STARTED",
+            "APP_DOWNLOADING",
+            "APP_DOWNLOADED",
+            "DATA_DOWNLOADING",
+            "DATA_DOWNLOADED",
+            "COMPUTING",
+        ] {
             let answer = self.report(world, task, status, Value::Null).await;
             assert_eq!(answer.status, 200, "{status}: {}", answer.text);
         }
-        let details = json!({"computeLogs": {"stdout": "hello\n", "stderr": "warn\n"}, "exitCode": 0});
+        let details =
+            json!({"computeLogs": {"stdout": "hello\n", "stderr": "warn\n"}, "exitCode": 0});
         let answer = self.report(world, task, "COMPUTED", details).await;
-        assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "\"PLEASE_CONTRIBUTE\""));
+        assert_eq!(
+            (answer.status.as_u16(), answer.text.as_str()),
+            (200, "\"PLEASE_CONTRIBUTE\"")
+        );
     }
 }
 
@@ -302,7 +367,9 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("it never happened that {what}"))
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .unwrap_or_else(|_| panic!("it never happened that {what}"))
 }
 
 /// A body as a snapshot: one member a line, dates and the caller's host left out.

@@ -22,7 +22,8 @@ pub const CHAIN_ID: u64 = 65_535;
 pub const HUB: Address = address!("3eca1b216a7df1c7689aeb259ffb83adfb894e7f");
 pub const POOL: Address = address!("365e7babaa85ec61dffe5b520763062e6c29da27");
 pub const APP: Address = address!("00000000000000000000000000000000000000a1");
-pub const REQUESTER_KEY: B256 = b256!("7777777777777777777777777777777777777777777777777777777777777777");
+pub const REQUESTER_KEY: B256 =
+    b256!("7777777777777777777777777777777777777777777777777777777777777777");
 const OWNER_KEY: [u8; 32] = [0x42; 32];
 
 /// The chain. Clones are the same.
@@ -60,11 +61,14 @@ struct Block {
 }
 
 fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 impl FakeNode {
-    /// A chain with one fresh block.
+    /// A chain with two fresh blocks.
     pub async fn start() -> Self {
         let owner = PrivateKeySigner::from_slice(&OWNER_KEY).unwrap().address();
         let chain = Chain {
@@ -86,6 +90,8 @@ impl FakeNode {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let node = Self { chain, url };
+        // Block 0 would look like a node that knows nothing yet.
+        node.mine(&[]);
         node.mine(&[]);
         let routes = Router::new()
             .route("/", post(answer))
@@ -119,7 +125,11 @@ impl FakeNode {
 
     /// A block with these logs of the hub.
     pub fn mine(&self, logs: &[LogData]) -> u64 {
-        self.chain().mine(logs.iter().map(|log| (log.clone(), B256::repeat_byte(0xee))).collect())
+        self.chain().mine(
+            logs.iter()
+                .map(|log| (log.clone(), B256::repeat_byte(0xee)))
+                .collect(),
+        )
     }
 
     /// The newest block becomes an hour old.
@@ -132,7 +142,11 @@ impl FakeNode {
         let id = {
             let mut chain = self.chain();
             let id = keccak256((chain.deals.len() as u64).to_be_bytes());
-            let resource = |pointer| Resource { pointer, owner: APP, price: U256::ZERO };
+            let resource = |pointer| Resource {
+                pointer,
+                owner: APP,
+                price: U256::ZERO,
+            };
             let requester = Self::requester().address();
             let deal = Deal {
                 app: resource(APP),
@@ -144,7 +158,8 @@ impl FakeNode {
                 requester,
                 beneficiary: requester,
                 callback: Address::ZERO,
-                params: r#"{"iexec_args":"--mode fast","iexec_result_storage_provider":"ipfs"}"#.to_owned(),
+                params: r#"{"iexec_args":"--mode fast","iexec_result_storage_provider":"ipfs"}"#
+                    .to_owned(),
                 startTime: U256::from(seconds()),
                 botFirst: U256::ZERO,
                 botSize: U256::from(tasks),
@@ -155,21 +170,39 @@ impl FakeNode {
             chain.deals.insert(id, deal);
             id
         };
-        self.mine(&[Hub::SchedulerNotice { workerpool: POOL, dealid: id }.encode_log_data()]);
+        self.mine(&[Hub::SchedulerNotice {
+            workerpool: POOL,
+            dealid: id,
+        }
+        .encode_log_data()]);
         DealId(id)
     }
 
     /// A block in which a worker contributes, and the block's number.
     pub fn contribute(&self, task: TaskId, worker: Address, hash: B256) -> u64 {
-        self.mine(&[Hub::TaskContribute { taskid: task.0, worker, hash }.encode_log_data()])
+        self.mine(&[Hub::TaskContribute {
+            taskid: task.0,
+            worker,
+            hash,
+        }
+        .encode_log_data()])
     }
 
     pub fn consensus(&self, task: TaskId, consensus: B256) -> u64 {
-        self.mine(&[Hub::TaskConsensus { taskid: task.0, consensus }.encode_log_data()])
+        self.mine(&[Hub::TaskConsensus {
+            taskid: task.0,
+            consensus,
+        }
+        .encode_log_data()])
     }
 
     pub fn reveal(&self, task: TaskId, worker: Address, digest: B256) -> u64 {
-        self.mine(&[Hub::TaskReveal { taskid: task.0, worker, digest }.encode_log_data()])
+        self.mine(&[Hub::TaskReveal {
+            taskid: task.0,
+            worker,
+            digest,
+        }
+        .encode_log_data()])
     }
 }
 
@@ -177,19 +210,31 @@ impl Chain {
     fn mine(&mut self, logs: Vec<(LogData, B256)>) -> u64 {
         let number = self.blocks.len() as u64;
         let hash = keccak256([&number.to_be_bytes()[..], b"block"].concat());
-        self.blocks.push(Block { hash, time: seconds(), logs });
+        self.blocks.push(Block {
+            hash,
+            time: seconds(),
+            logs,
+        });
         number
     }
 
     fn block(&self, number: u64) -> Value {
-        let Some(block) = usize::try_from(number).ok().and_then(|at| self.blocks.get(at)) else { return Value::Null };
-        let parent = number.checked_sub(1).map_or(B256::ZERO, |below| self.blocks[below as usize].hash);
+        let Some(block) = usize::try_from(number)
+            .ok()
+            .and_then(|at| self.blocks.get(at))
+        else {
+            return Value::Null;
+        };
+        let parent = number
+            .checked_sub(1)
+            .map_or(B256::ZERO, |below| self.blocks[below as usize].hash);
         json!({"number": quantity(number), "hash": block.hash, "parentHash": parent,
                "timestamp": quantity(block.time), "gasLimit": "0x1c9c380"})
     }
 
     fn logs(&self, filter: &Value) -> Value {
-        let number = |name: &str| u64::from_str_radix(&filter[name].as_str().unwrap()[2..], 16).unwrap();
+        let number =
+            |name: &str| u64::from_str_radix(&filter[name].as_str().unwrap()[2..], 16).unwrap();
         let mut found = Vec::new();
         for number in number("fromBlock")..=number("toBlock").min(self.blocks.len() as u64 - 1) {
             let block = &self.blocks[number as usize];
@@ -206,7 +251,11 @@ impl Chain {
         let data: Bytes = serde_json::from_value(request["data"].clone()).unwrap();
         let selector: [u8; 4] = data[..4].try_into().unwrap();
         let failing = |name: &str| {
-            if self.failing.contains(name) { Err("the node is broken".to_owned()) } else { Ok(()) }
+            if self.failing.contains(name) {
+                Err("the node is broken".to_owned())
+            } else {
+                Ok(())
+            }
         };
         Ok(match selector {
             Workerpool::ownerCall::SELECTOR => self.pool_owner.abi_encode(),
@@ -219,11 +268,13 @@ impl Chain {
                     None => Vec::new(),
                 }
             }
-            Hub::viewCategoryCall::SELECTOR => Hub::viewCategoryCall::abi_encode_returns(&Category {
-                name: "XS".to_owned(),
-                description: "{}".to_owned(),
-                workClockTimeRef: U256::from(300),
-            }),
+            Hub::viewCategoryCall::SELECTOR => {
+                Hub::viewCategoryCall::abi_encode_returns(&Category {
+                    name: "XS".to_owned(),
+                    description: "{}".to_owned(),
+                    workClockTimeRef: U256::from(300),
+                })
+            }
             Hub::viewAppCall::SELECTOR => Hub::viewAppCall::abi_encode_returns(&AppInfo {
                 owner: APP,
                 m_appName: "app".to_owned(),
@@ -232,7 +283,9 @@ impl Chain {
                 m_appChecksum: B256::ZERO,
                 m_appMREnclave: Bytes::new(),
             }),
-            Hub::viewScoreCall::SELECTOR | Hub::callbackgasCall::SELECTOR => U256::ZERO.abi_encode(),
+            Hub::viewScoreCall::SELECTOR | Hub::callbackgasCall::SELECTOR => {
+                U256::ZERO.abi_encode()
+            }
             Hub::contribution_deadline_ratioCall::SELECTOR => U256::from(7).abi_encode(),
             Hub::final_deadline_ratioCall::SELECTOR => U256::from(10).abi_encode(),
             other => return Err(format!("this chain has no view {other:02x?}")),
@@ -255,11 +308,19 @@ impl Chain {
             Hub::initializeCall::SELECTOR => {
                 let call = Hub::initializeCall::abi_decode(&input).unwrap();
                 let taskid = TaskId::of(DealId(call.dealid), call.idx.to()).0;
-                Hub::TaskInitialize { taskid, workerpool: POOL }.encode_log_data()
+                Hub::TaskInitialize {
+                    taskid,
+                    workerpool: POOL,
+                }
+                .encode_log_data()
             }
             Hub::finalizeCall::SELECTOR => {
                 let call = Hub::finalizeCall::abi_decode(&input).unwrap();
-                Hub::TaskFinalize { taskid: call.taskid, results: call.results }.encode_log_data()
+                Hub::TaskFinalize {
+                    taskid: call.taskid,
+                    results: call.results,
+                }
+                .encode_log_data()
             }
             other => panic!("this chain has no function {other:02x?}"),
         };
@@ -284,7 +345,11 @@ impl Chain {
             "eth_getLogs" => self.logs(&params[0]),
             "eth_getCode" => {
                 let at: Address = serde_json::from_value(params[0].clone()).unwrap();
-                json!(if at == POOL || (at == HUB && self.hub_has_code) { "0x60" } else { "0x" })
+                json!(if at == POOL || (at == HUB && self.hub_has_code) {
+                    "0x60"
+                } else {
+                    "0x"
+                })
             }
             "eth_getBalance" => json!(format!("{:#x}", self.balance)),
             "eth_gasPrice" => json!("0x1"),
@@ -303,12 +368,20 @@ impl Chain {
     }
 }
 
-async fn answer(State(node): State<FakeNode>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
+async fn answer(
+    State(node): State<FakeNode>,
+    Json(body): Json<Value>,
+) -> (StatusCode, Json<Value>) {
     let one = |request: &Value| {
         let id = &request["id"];
-        match node.chain().method(request["method"].as_str().unwrap(), &request["params"]) {
+        match node
+            .chain()
+            .method(request["method"].as_str().unwrap(), &request["params"])
+        {
             Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-            Err(error) => json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": error}}),
+            Err(error) => {
+                json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": error}})
+            }
         }
     };
     let answer = match &body {
@@ -320,13 +393,21 @@ async fn answer(State(node): State<FakeNode>, Json(body): Json<Value>) -> (Statu
 
 async fn config(State(node): State<FakeNode>) -> Json<Value> {
     let chain = node.chain();
-    Json(json!({"chainId": chain.config_chain_id, "sidechain": chain.sidechain, "chainNodeUrl": node.url,
-                "iexecHubContractAddress": HUB, "blockTime": "PT0.1S"}))
+    Json(
+        json!({"chainId": chain.config_chain_id, "sidechain": chain.sidechain, "chainNodeUrl": node.url,
+                "iexecHubContractAddress": HUB, "blockTime": "PT0.1S"}),
+    )
 }
 
 async fn has_result(State(node): State<FakeNode>, Path(task): Path<String>) -> StatusCode {
-    let there = task.parse().is_ok_and(|task| node.chain().uploaded.contains(&task));
-    if there { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+    let there = task
+        .parse()
+        .is_ok_and(|task| node.chain().uploaded.contains(&task));
+    if there {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
 }
 
 fn quantity(number: u64) -> String {

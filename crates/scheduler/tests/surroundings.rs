@@ -1,0 +1,254 @@
+//! What operators and other services see: figures, health, version, compass; and notices over a WebSocket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test stops at once on what cannot happen"
+)]
+
+mod support;
+
+use alloy_primitives::B256;
+use futures_util::StreamExt as _;
+use poco::ids::TaskId;
+use serde_json::{Value, json};
+use support::node::{CHAIN_ID, POOL};
+use support::{TestWorker, World, eventually, shown};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+#[tokio::test]
+async fn the_figures_have_every_member_in_the_original_s_order() {
+    let world = World::new().await;
+    let worker = world.registered(1).await;
+    let task = world.deal(2, 1).await[0];
+    worker.ask(&world).await;
+    worker.ask(&world).await;
+    let answer = world.get("/metrics").await;
+    let metrics = answer.json();
+    let block = metrics["latestBlockMetric"].clone();
+    let mut text = answer.text.clone();
+    for member in ["blockNumber", "blockHash", "blockTimestamp"] {
+        text = text.replace(
+            &format!("\"{member}\":{}", block[member]),
+            &format!("\"{member}\":<{member}>"),
+        );
+    }
+    insta::assert_snapshot!("metrics", shown(&text, &world.base));
+    assert!(world.get(&format!("/tasks/{task}")).await.status == 200);
+}
+
+#[tokio::test]
+async fn prometheus_gets_the_original_s_names() {
+    let world = World::with(&[("CRON_METRICS_REFRESH_PERIOD", "100")]).await;
+    world.registered(1).await;
+    world.deal(1, 1).await;
+    let text = eventually("the figures are counted", async || {
+        let text = world.get("/actuator/prometheus").await.text;
+        (text.contains("iexec_core_workers 1\n") && text.contains("status=\"INITIALIZED\"} 1\n"))
+            .then_some(text)
+    })
+    .await;
+    for line in [
+        "iexec_version_info{iexecAppName=\"iexec-core\",iexecAppVersion=\"9.3.0\"} 1",
+        "iexec_core_cpu_registered 2",
+        "iexec_core_cpu_computing 0",
+        "iexec_core_gpu_registered 0",
+        "iexec_core_gpu_computing 0",
+        "iexec_core_tasks_count{period=\"current\",status=\"COMPLETED\"} 0",
+        "iexec_core_deals_events_total 1",
+        "iexec_core_deals_total 1",
+        "iexec_core_deals_replay_total 0",
+    ] {
+        assert!(
+            text.lines().any(|one| one == line),
+            "{line} is missing in\n{text}"
+        );
+    }
+    for name in [
+        "iexec_core_deals_last_block_total ",
+        "iexec_chain_block_latest ",
+    ] {
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
+        assert!(value.parse::<u64>().unwrap() > 0, "{name}{value}");
+    }
+}
+
+#[tokio::test]
+async fn version_health_and_info() {
+    let world = World::new().await;
+    let version = world.get("/version").await;
+    assert_eq!(version.text, "9.3.0");
+    assert_eq!(
+        version.header("content-type"),
+        Some("text/plain;charset=UTF-8")
+    );
+    let health = world.get("/actuator/health").await.json();
+    assert_eq!(health["status"], "UP");
+    let details = &health["components"]["blockchainConnection"]["details"];
+    assert_eq!(details["consecutiveFailures"], 0);
+    assert_eq!(details["pollingInterval"], "PT0.1S");
+    assert_eq!(
+        world.get("/actuator/info").await.json()["build"]["artifact"],
+        "iexec-core"
+    );
+    assert!(world.get("/actuator").await.json()["_links"]["health"].is_object());
+}
+
+#[tokio::test]
+async fn the_compass_knows_its_own_pool_only() {
+    let world = World::with(&[("WORKERPOOL_SCHEDULER_PUBLIC_URL", "https://pool.example/")]).await;
+    let answer = world
+        .get(&format!(
+            "/{CHAIN_ID}/workerpools/{}",
+            POOL.to_checksum(None)
+        ))
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text.as_str()),
+        (200, r#"{"apiUrl":"https://pool.example"}"#)
+    );
+    let other_chain = world.get(&format!("/134/workerpools/{POOL:#x}")).await;
+    assert_eq!(other_chain.status, 404);
+    assert!(other_chain.json()["error"].is_string());
+    let other_pool = world
+        .get(&format!("/{CHAIN_ID}/workerpools/0x{}", "ab".repeat(20)))
+        .await;
+    assert_eq!(other_pool.status, 404);
+}
+
+#[tokio::test]
+async fn without_a_public_url_the_compass_names_this_machine() {
+    let world = World::new().await;
+    let answer = world
+        .get(&format!("/{CHAIN_ID}/workerpools/{POOL:#x}"))
+        .await;
+    let port = world.base.rsplit(':').next().unwrap();
+    assert_eq!(answer.json()["apiUrl"], format!("http://localhost:{port}"));
+}
+
+type Socket =
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn listen(world: &World, worker: &TestWorker, after: u64) -> Socket {
+    let url = format!(
+        "{}/workers/events?after={after}",
+        world.base.replace("http", "ws")
+    );
+    let mut request = url.into_client_request().unwrap();
+    request
+        .headers_mut()
+        .insert("authorization", worker.bearer().parse().unwrap());
+    tokio_tungstenite::connect_async(request).await.unwrap().0
+}
+
+async fn next_event(socket: &mut Socket) -> Value {
+    let next = async {
+        loop {
+            let message = socket.next().await.unwrap().unwrap();
+            if message.is_text() {
+                return serde_json::from_str(message.to_text().unwrap()).unwrap();
+            }
+        }
+    };
+    tokio::time::timeout(support::PATIENCE, next).await.unwrap()
+}
+
+/// A task that one worker has contributed to; the consensus comes next.
+async fn contributed(world: &World, worker: &TestWorker) -> TaskId {
+    let task = world.deal(1, 1).await[0];
+    worker.ask(world).await;
+    worker.compute(world, task).await;
+    worker
+        .report(world, task, "CONTRIBUTING", Value::Null)
+        .await;
+    let block = world
+        .node
+        .contribute(task, worker.address(), B256::repeat_byte(1));
+    let details = json!({"chainReceipt": {"blockNumber": block, "txHash": null}});
+    assert_eq!(
+        worker
+            .report(world, task, "CONTRIBUTED", details)
+            .await
+            .status,
+        200
+    );
+    task
+}
+
+#[tokio::test]
+async fn a_worker_that_listens_is_told_to_reveal() {
+    let world = World::new().await;
+    let worker = world.registered(1).await;
+    let task = contributed(&world, &worker).await;
+    let mut socket = listen(&world, &worker, 0).await;
+    let block = world.node.consensus(task, B256::repeat_byte(1));
+    let event = next_event(&mut socket).await;
+    let expected = json!({
+        "chainTaskId": task, "workersAddress": [worker.wallet()], "taskNotificationType": "PLEASE_REVEAL",
+        "taskNotificationExtra": {"workerpoolAuthorization": null, "smsUrl": null, "blockNumber": block, "taskAbortCause": null},
+    });
+    assert_eq!(event["notification"], expected);
+    assert!(event["seq"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_comes_back_is_sent_what_it_missed_and_nothing_twice() {
+    let mut world = World::new().await;
+    let worker = world.registered(1).await;
+    let first = contributed(&world, &worker).await;
+    let mut socket = listen(&world, &worker, 0).await;
+    world.node.consensus(first, B256::repeat_byte(1));
+    let seen = next_event(&mut socket).await["seq"].as_u64().unwrap();
+    drop(socket);
+
+    let second = contributed(&world, &worker).await;
+    world.node.consensus(second, B256::repeat_byte(1));
+    world.task_becomes(second, "CONSENSUS_REACHED").await;
+    // Not even a restart loses it.
+    world.restart().await;
+    let mut socket = listen(&world, &worker, seen).await;
+    let event = next_event(&mut socket).await;
+    assert_eq!(event["notification"]["chainTaskId"], json!(second));
+    assert_eq!(
+        event["notification"]["taskNotificationType"],
+        "PLEASE_REVEAL"
+    );
+    assert!(event["seq"].as_u64().unwrap() > seen);
+}
+
+#[tokio::test]
+async fn a_worker_that_never_listened_is_told_what_it_needs_to_know_now() {
+    let world = World::new().await;
+    let worker = world.registered(1).await;
+    let task = contributed(&world, &worker).await;
+    world.node.consensus(task, B256::repeat_byte(1));
+    world.task_becomes(task, "CONSENSUS_REACHED").await;
+    let other = world.registered(2).await;
+    let mut foreign = listen(&world, &other, 0).await;
+    // A number that this database never gave.
+    let mut socket = listen(&world, &worker, 1_000_000).await;
+    let told = next_event(&mut socket).await;
+    assert_eq!(
+        told["notification"]["taskNotificationType"],
+        "PLEASE_REVEAL"
+    );
+    let nothing = tokio::time::timeout(support::node::BLOCK_TIME * 3, foreign.next()).await;
+    assert!(nothing.is_err(), "others are not told");
+}
+
+#[tokio::test]
+async fn nobody_listens_without_a_token() {
+    let world = World::new().await;
+    assert_eq!(world.get("/workers/events").await.status, 400);
+    let answer = world
+        .call(
+            reqwest::Method::GET,
+            "/workers/events",
+            &[("Authorization", "Bearer x")],
+            None,
+        )
+        .await;
+    assert_eq!(answer.status, 401);
+}
