@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +69,23 @@ pub async fn buy_of_image(
     wishes: &[Wish],
 ) -> anyhow::Result<Vec<Deal>> {
     script("buy.mjs", &json!({"devnet": chain_dir, "app": {"name": image, "image": image}, "deals": deals(wishes)})).await
+}
+
+/// Registers a further pool of the same owner, and gives its address. A deal of nothing is bought of it on the way.
+pub async fn further_pool(chain_dir: &Path, description: &str) -> anyhow::Result<Address> {
+    #[derive(Deserialize)]
+    struct Sold {
+        workerpool: Address,
+    }
+    let wish = Wish {
+        volume: 1,
+        trust: 1,
+        category: 0,
+        args: String::new(),
+    };
+    let spec = json!({"devnet": chain_dir, "workerpool": {"description": description}, "deals": deals(&[wish])});
+    let sold: Vec<Sold> = script("buy.mjs", &spec).await?;
+    Ok(sold.first().context("nothing was sold")?.workerpool)
 }
 
 fn deals(wishes: &[Wish]) -> Vec<Value> {

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use e2e::ports;
 use e2e::process::{Process, Recipe};
 use e2e::world::{self, Plan, World};
+use e2e::{ports, sdk};
 
 use crate::turn;
 
@@ -57,7 +57,7 @@ fn wallet_of(world: &World, role: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_before_anything_starts() {
     let _turn = turn().await;
-    let world = World::start(Plan {
+    let mut world = World::start(Plan {
         workers: 1,
         ..Plan::default()
     })
@@ -128,7 +128,7 @@ async fn what_is_wrong_is_said_before_anything_starts() {
         "{said}"
     );
 
-    // A data folder that another process uses, and one of another pool.
+    // A data folder that another process uses.
     let own = world.dir().join("data").display().to_string();
     let (code, said) = refused(
         &second_pool(&world, "folder").with("WORKERPOOL_DATA_DIR", own),
@@ -136,6 +136,23 @@ async fn what_is_wrong_is_said_before_anything_starts() {
     );
     assert_ne!(code, 0, "{said}");
     assert!(said.contains("data"), "{said}");
+
+    // A data folder of another pool of the same owner: both pools.
+    let other = sdk::further_pool(&world.dir().join("chain"), "another pool")
+        .await
+        .unwrap();
+    world.pool.terminate(quick).unwrap();
+    let own = world.dir().join("data").display().to_string();
+    let recipe = second_pool(&world, "other-pool")
+        .with("WORKERPOOL_DATA_DIR", own)
+        .with("POOL_ADDRESS", format!("{other:#x}"));
+    let (code, said) = refused(&recipe, quick);
+    assert_ne!(code, 0, "{said}");
+    let first = world.chain.workerpool;
+    assert!(
+        said.contains(&format!("{first:#x}")) && said.contains(&format!("{other:#x}")),
+        "{said}"
+    );
 
     // Several errors at once, with exit code 64, and nothing bound.
     let recipe = second_pool(&world, "several")
