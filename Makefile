@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint teardown
+.PHONY: help setup demo build test lint release teardown
 
 # The end-to-end tests stop processes at named places; without WORKERPOOL_CRASH_AT in the environment those places do nothing.
 BUILD := --workspace --features workerpool/crash-points
@@ -22,6 +22,9 @@ test: setup build ## Every test, end to end included
 
 lint: ## Format, lints, licences and duplicates of dependencies
 	@ci/lint
+
+release: ## One static binary, in target/x86_64-unknown-linux-gnu/release
+	@RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target x86_64-unknown-linux-gnu --package workerpool
 
 teardown: ## Stop what setup started
 	@ci/teardown

@@ -70,25 +70,32 @@ pub fn is_here(name: &str) -> anyhow::Result<bool> {
         .success())
 }
 
-/// Removes what a killed test left behind: containers whose name begins with `prefix`, and its networks.
+/// Removes the containers and networks of the workers whose names begin with `prefix`: what a killed worker leaves behind.
 pub fn sweep(dir: &Path, prefix: &str) -> anyhow::Result<()> {
-    for (list, remove) in [
-        (
-            vec!["ps", "--all", "--format", "{{.Names}}"],
-            vec!["rm", "--force", "--volumes"],
-        ),
-        (
-            vec!["network", "ls", "--format", "{{.Name}}"],
-            vec!["network", "rm"],
-        ),
-    ] {
-        let names = docker(&list)?;
-        let ours: Vec<&str> = names.lines().filter(|name| name.contains(prefix)).collect();
-        if !ours.is_empty() {
-            let mut args = remove;
-            args.extend(ours);
-            docker(&args).with_context(|| format!("while sweeping after {}", dir.display()))?;
-        }
+    let containers = docker(&["ps", "--all", "--format", "{{.Names}}"])?;
+    remove_all(
+        &containers,
+        &format!("{prefix}-"),
+        &["rm", "--force", "--volumes"],
+    )
+    .and_then(|()| {
+        let networks = docker(&["network", "ls", "--format", "{{.Name}}"])?;
+        remove_all(
+            &networks,
+            &format!("workerpool-{prefix}-"),
+            &["network", "rm"],
+        )
+    })
+    .with_context(|| format!("while sweeping after {}", dir.display()))
+}
+
+fn remove_all(names: &str, prefix: &str, command: &[&str]) -> anyhow::Result<()> {
+    let ours: Vec<&str> = names
+        .lines()
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    if !ours.is_empty() {
+        docker(&[command, &ours].concat())?;
     }
     Ok(())
 }

@@ -12,6 +12,16 @@ use e2e::world::{Plan, World};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    tokio::select! {
+        shown = show() => shown,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            anyhow::bail!("interrupted; everything that ran is stopped")
+        }
+    }
+}
+
+async fn show() -> anyhow::Result<()> {
     let target = target_folder()?.join("demo");
     if target.exists() {
         std::fs::remove_dir_all(&target)?;
@@ -19,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let keep = std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0");
     let plan = Plan {
         usual_ports: keep,
-        name: "demo".into(),
+        name: format!("demo-{}", std::process::id()),
         ..Plan::default()
     };
 
