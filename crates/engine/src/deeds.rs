@@ -179,7 +179,12 @@ impl Engine {
             Outcome::Reverted { reason } => ("reverted", reason),
             Outcome::Refused { reason } => ("was not sent", reason),
             Outcome::Expired => ("was not mined in time", String::new()),
-            Outcome::Unreachable { reason } => ("could not be sent", reason),
+            Outcome::Unreachable { reason } => {
+                // Nobody knows what became of this try, so the next one is the same: under another key it could be done
+                // twice.
+                deed.attempt = deed.attempt.saturating_sub(1);
+                ("has no outcome yet", reason)
+            }
             Outcome::Uploaded(_) | Outcome::Read(_) => return,
         };
         deed.phase = DeedPhase::Failed {

@@ -162,29 +162,7 @@ impl Engine {
         {
             because.push(unfit.to_string());
         }
-        for (name, deed) in [
-            ("initialize", &task.initialize),
-            ("finalize", &task.finalize),
-            ("reopen", &task.reopen),
-            ("claim", &task.claim),
-        ] {
-            match deed.phase {
-                DeedPhase::Idle => {}
-                DeedPhase::Asked { at } => {
-                    because.push(format!(
-                        "{name} is under way since {at} (try {})",
-                        deed.attempt
-                    ));
-                }
-                DeedPhase::Mined { block } => {
-                    because.push(format!("{name} was mined in block {block}"));
-                }
-                DeedPhase::Failed { retry_at } => because.push(format!(
-                    "{name} {}; tried again at {retry_at}",
-                    deed.last_failure.as_deref().unwrap_or("did not go through")
-                )),
-            }
-        }
+        because.extend(awaited_deeds(task));
         for one in self.replicates_of(id) {
             if let Some(need) = self.need(task, one)
                 && need.kind != TaskNotificationType::PleaseAbort
@@ -243,6 +221,34 @@ impl Engine {
         }
         broken
     }
+}
+
+/// The transactions whose facts are still missing, and where they are.
+fn awaited_deeds(task: &TaskRecord) -> impl Iterator<Item = String> {
+    let chain = &task.chain;
+    let ended = chain.status().is_final();
+    [
+        ("initialize", &task.initialize, chain.initialized.is_none()),
+        ("finalize", &task.finalize, !ended),
+        ("reopen", &task.reopen, task.status == TaskStatus::Reopening),
+        ("claim", &task.claim, !ended),
+    ]
+    .into_iter()
+    .filter(|(_, _, awaited)| *awaited)
+    .filter_map(|(name, deed, _)| match deed.phase {
+        DeedPhase::Idle => None,
+        DeedPhase::Asked { at } => {
+            let attempt = deed.attempt;
+            Some(format!("{name} is under way since {at} (try {attempt})"))
+        }
+        DeedPhase::Mined { block } => Some(format!(
+            "{name} was mined in block {block}, which is not read yet"
+        )),
+        DeedPhase::Failed { retry_at } => {
+            let failure = deed.last_failure.as_deref().unwrap_or("did not go through");
+            Some(format!("{name} {failure}; tried again at {retry_at}"))
+        }
+    })
 }
 
 fn ahead_of_chain(task: &TaskRecord) -> bool {

@@ -375,7 +375,7 @@ pub enum Outcome {
     Uploaded(bool),
     /// Answer to `ReadTask`.
     Read(TaskView),
-    /// Who was asked does not answer. Not an answer.
+    /// Who was asked does not answer. Not an answer: a transaction is commanded again under the same key.
     Unreachable {
         /// What went wrong.
         reason: String,

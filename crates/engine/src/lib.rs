@@ -11,6 +11,7 @@
 
 mod alarms;
 mod chain_state;
+mod deadlines;
 mod deal;
 mod deeds;
 mod engine;

@@ -78,7 +78,7 @@ pub enum Unfit {
     },
     /// The replicates under way suffice for a consensus.
     #[error(
-        "{pending} replicates are under way and {contributed} contributed: enough for trust {trust}"
+        "{pending} replicate(s) under way and {contributed} contributed are enough for trust {trust}"
     )]
     ConsensusCovered {
         /// Replicates that may still contribute.

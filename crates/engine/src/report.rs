@@ -187,6 +187,8 @@ impl Engine {
     /// Gives an answer that changes no status. Why a worker was refused is recorded (spec scheduler-api Q17).
     pub(crate) fn answer(&mut self, turn: &mut Turn, report: &Report, reply: Reply) {
         match &reply {
+            // Anybody can name a task that is not theirs; that is not worth a record.
+            Reply::Refused(Refusal::UnknownReplicate) => {}
             Reply::Refused(refusal) => {
                 let cause = report
                     .details

@@ -1,13 +1,12 @@
 //! Looking at one task: makes every step that its record, the chain's facts and the time call for, and sets when to look
 //! again. Looking twice does nothing the second time.
 
-use std::time::Duration;
-
 use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
 use poco::units::Timestamp;
 use wire::status::{ReplicateStatus, TaskStatus};
 
+use crate::deadlines::HOPELESS;
 use crate::deeds::CLAIM_TRIES;
 use crate::engine::{Alarm, Engine};
 use crate::input::TaskView;
@@ -15,12 +14,6 @@ use crate::output::{Change, Purpose};
 use crate::records::{ReplicateRecord, TaskRecord};
 use crate::tell::Audience;
 use crate::turn::Turn;
-
-/// How long after the final deadline a task ends even if the chain cannot be read.
-const HOPELESS: Duration = Duration::from_secs(90);
-
-/// Looked again after this when nothing else is due: while the cursor catches up, only the chain's clock counts.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// More steps than any task can take at once.
 const STEPS_AT_ONCE: usize = 32;
@@ -271,14 +264,13 @@ impl Engine {
         if !task.is_final() {
             return;
         }
-        let chain = task.chain.status();
-        let completed = task.status == TaskStatus::Completed;
+        // The block with our finalisation may have been dropped after the task had ended.
+        let again = task.status == TaskStatus::Completed && self.may_finalize(task);
         let claimable = self.is_claimable(task);
         for worker in self.workers_of(id) {
             self.free_slot(turn, id, worker);
         }
-        if completed && !claimable && chain == ChainTaskStatus::Revealing {
-            // The block with our finalisation was dropped after the task had ended.
+        if again && !claimable {
             self.drive(turn, id, Purpose::Finalize);
         }
         if claimable && !self.catching_up {
@@ -396,92 +388,6 @@ impl Engine {
             self.advance(turn, id, &[TaskStatus::Initializing], why);
         }
         true
-    }
-
-    /// Sets when to look at the task again.
-    fn schedule(&mut self, turn: &Turn, id: TaskId) {
-        let Some(task) = self.tasks.get(&id) else {
-            self.alarms.clear(&Alarm::Task(id));
-            self.chain_alarms.clear(&id);
-            return;
-        };
-        let head_time = self.pool.head.map(|head| head.time).unwrap_or_default();
-        let deadlines = self.deadlines(task);
-        let chain = deadlines.iter().copied().filter(|at| *at > head_time).min();
-        let skew = self.settings.clock_skew;
-        let wall = deadlines
-            .iter()
-            .flat_map(|at| [*at, at.saturating_add(skew)])
-            .chain(self.timers(task))
-            .filter(|at| *at > turn.now)
-            .min();
-        let wall = match wall {
-            None if !task.is_final() => Some(turn.now.saturating_add(LOOK_AGAIN)),
-            other => other,
-        };
-        match chain {
-            Some(at) => self.chain_alarms.set(id, at),
-            None => self.chain_alarms.clear(&id),
-        }
-        match wall {
-            Some(at) => self.alarms.set(Alarm::Task(id), at),
-            None => self.alarms.clear(&Alarm::Task(id)),
-        }
-    }
-
-    /// Deadlines of the chain that end something about the task.
-    fn deadlines(&self, task: &TaskRecord) -> Vec<Timestamp> {
-        if task.is_final() {
-            return Vec::from_iter(self.will_be_claimed(task).then_some(task.final_deadline));
-        }
-        let contribution = matches!(
-            task.status,
-            TaskStatus::Received
-                | TaskStatus::Initializing
-                | TaskStatus::Initialized
-                | TaskStatus::Running
-                | TaskStatus::Reopening
-        )
-        .then_some(task.contribution_deadline);
-        [
-            contribution,
-            task.reveal_deadline(),
-            Some(task.final_deadline),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// Moments of our own at which something about the task is due.
-    fn timers(&self, task: &TaskRecord) -> Vec<Timestamp> {
-        let mut timers: Vec<Timestamp> = task.retries().collect();
-        timers.extend(self.next_telling(task));
-        timers.extend(self.next_fill(task));
-        if let Some(ended) = task.ended_at {
-            timers.push(ended.saturating_add(self.settings.keep_ended));
-            return timers;
-        }
-        let hopeless = task.final_deadline.max(task.created_at);
-        timers.push(hopeless.saturating_add(HOPELESS));
-        timers.extend(self.readings.get(&task.id).map(|reading| reading.again_at));
-        timers.extend(
-            task.uploader
-                .map(|one| one.asked_at.saturating_add(self.settings.upload_patience)),
-        );
-        if task.status.is_waiting_contribution() {
-            timers.push(
-                task.contribution_deadline
-                    .saturating_sub(self.window_reserve(task)),
-            );
-            for one in self.replicates_of(task.id) {
-                let period = task.max_execution() + Duration::from_millis(1);
-                timers.push(one.created_at.saturating_add(period));
-                let patience = self.settings.recovery_patience;
-                timers.extend(one.recovering_since.map(|at| at.saturating_add(patience)));
-            }
-        }
-        timers
     }
 }
 

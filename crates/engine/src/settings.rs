@@ -20,7 +20,7 @@ pub struct Settings {
     pub report_patience: Duration,
     /// Silence after which a worker counts as lost (spec scheduler-logic §8.3).
     pub worker_silence: Duration,
-    /// Time an uploader has before another worker that revealed is asked (spec scheduler-logic §3.12, [DUPL]).
+    /// Time an uploader has before another worker that revealed is asked (spec scheduler-logic §3.12, its upload-timeout job).
     pub upload_patience: Duration,
     /// How long after a fact on the chain the worker's own report of it is waited for, before the history is filled in for it.
     pub report_grace: Duration,

@@ -132,7 +132,9 @@ impl Engine {
                     return;
                 }
             }
-            self.last_ask.insert(ask.worker, turn.now);
+            if self.workers.contains_key(&ask.worker) {
+                self.last_ask.insert(ask.worker, turn.now);
+            }
         }
         // Whatever became free or open in this turn is known before the ask is weighed.
         self.review_touched(turn);

@@ -15,6 +15,10 @@ use crate::turn::{About, Turn};
 impl Engine {
     /// Any authenticated call is a sign of life, asking included (spec scheduler-logic Q-33).
     pub(crate) fn seen(&mut self, turn: &mut Turn, worker: Address) {
+        let ours = self.workers.contains_key(&worker) || self.tasks_of_worker.contains_key(&worker);
+        if !ours {
+            return;
+        }
         if !self.is_alive(worker, turn.now)
             && let Some(tasks) = self.tasks_of_worker.get(&worker)
         {

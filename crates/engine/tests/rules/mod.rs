@@ -3,6 +3,7 @@
 mod chain;
 mod deals;
 mod ending;
+mod explain;
 mod reports;
 mod restart;
 mod supply;

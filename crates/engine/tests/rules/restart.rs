@@ -193,3 +193,20 @@ fn deadlines_that_passed_while_nobody_ran_are_met_at_the_next_block() {
     world.mine();
     assert_eq!(world.status(task(0)), TaskStatus::Failed);
 }
+
+#[test]
+fn a_transaction_of_which_nothing_is_known_is_commanded_again_under_the_same_key() {
+    // Under another key it could be sent twice.
+    let mut world = World::new();
+    world.outbox_stuck = true;
+    world.matched(standard());
+    let key = world.undone.pop_front().unwrap().key;
+    let reason = "connection reset".to_owned();
+    world.input(Input::Done {
+        key,
+        outcome: Outcome::Unreachable { reason },
+    });
+    assert!(world.undone.is_empty());
+    world.pass(seconds(3));
+    assert_eq!(world.undone.front().unwrap().key, key);
+}

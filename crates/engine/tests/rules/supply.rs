@@ -358,3 +358,17 @@ fn no_more_tasks_are_initialised_ahead_than_allowed() {
     world.pass(seconds(10));
     assert_eq!(count(&world), 4);
 }
+
+#[test]
+fn an_absurd_trust_overflows_nothing() {
+    // 32-bit products wrapped around.
+    let mut world = World::new()
+        .workers(["ann", "bob"])
+        .deal(standard().trust(u64::MAX));
+    world.ask("ann").is_given(task(0));
+    world
+        .ask_with("bob", |ask| ask.weight = Some(u64::MAX))
+        .is_given(task(0));
+    world.register("cat", 1, false);
+    world.ask("cat").is_nothing();
+}

@@ -419,3 +419,35 @@ fn a_push_that_nobody_acted_on_is_told_again_in_growing_steps() {
         .collect();
     assert_eq!(steps, [60, 120, 240]);
 }
+
+#[test]
+fn the_only_worker_that_revealed_is_asked_when_it_is_back() {
+    let mut world = agreed();
+    world.report("ann", task(0), ReplicateStatus::Revealing);
+    world.silence("ann").pass(minutes(2));
+    world.send(Tx::Reveal(task(0), wallet("ann")));
+    world.pass(seconds(20));
+    assert_eq!(world.status(task(0)), AtLeastOneRevealed);
+    assert!(world.told("ann", PleaseUpload).is_empty());
+    world.back("ann");
+    assert_eq!(world.told("ann", PleaseUpload).len(), 1);
+    assert_eq!(world.status(task(0)), TaskStatus::ResultUploading);
+}
+
+#[test]
+fn an_upload_reported_while_the_chain_was_away_is_checked_when_it_is_back() {
+    let mut world = World::new().workers(["ann"]).deal(standard());
+    world
+        .computes("ann", task(0))
+        .contributes("ann", task(0), "result");
+    world.reveals("ann", task(0));
+    world.report("ann", task(0), ResultUploading);
+    world.uploaded.insert(task(0));
+    world.input(Input::ChainHealth { up: false });
+    let ticket = world
+        .report_with("ann", task(0), ResultUploaded, with_link())
+        .has_no_answer_yet();
+    world.input(Input::ChainHealth { up: true });
+    world.carry_out();
+    assert_eq!(world.reply(ticket), Some(&Reply::Accepted(PleaseWait)));
+}

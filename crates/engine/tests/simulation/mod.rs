@@ -12,6 +12,7 @@ use poco::consensus::more_needed;
 use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
 use poco::tag::Tag;
+use poco::units::Timestamp;
 use wire::status::ReplicateStatus::{self, Created, WorkerLost};
 use wire::status::{TaskNotificationType, TaskStatus};
 
@@ -43,6 +44,7 @@ struct Story {
     given: BTreeMap<(TaskId, Address), u32>,
     /// The chain dropped a transaction for good.
     lossy: bool,
+    reorganised_at: Timestamp,
     /// Until when something fails.
     trouble: BTreeMap<&'static str, u32>,
 }
@@ -73,6 +75,7 @@ impl Story {
             heard: 0,
             given: BTreeMap::new(),
             lossy: false,
+            reorganised_at: Timestamp::default(),
             trouble: BTreeMap::new(),
         }
     }
@@ -140,6 +143,7 @@ impl Story {
             let depth = 1 + self.dice.below(3);
             let lose = self.weather == Weather::Storm && self.dice.one_in(3);
             self.lossy |= lose;
+            self.reorganised_at = self.world.now;
             self.world
                 .reorganise(depth, |tx| !lose || matches!(tx, Tx::Match(_)));
         }
@@ -225,12 +229,9 @@ impl Story {
         let task = &self.world.stored.tasks[&id];
         assert!(record.created_at < task.contribution_deadline, "I8");
         // Apart from this one, what was under way when it was given did not suffice.
-        if task
-            .facts
-            .iter()
-            .any(|fact| fact.seen_at == record.created_at)
-        {
-            // Which came first cannot be told afterwards.
+        let same_moment = |fact: &engine::ChainFact| fact.seen_at == record.created_at;
+        if task.facts.iter().any(same_moment) || record.created_at <= self.reorganised_at {
+            // What was known when it was given cannot be told afterwards.
             return;
         }
         let mut chain = task.clone();

@@ -4,6 +4,7 @@
 mod answer;
 mod chain;
 mod deals;
+mod seen;
 mod store;
 mod stories;
 
@@ -13,11 +14,11 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes};
 use engine::{
     Action, Ask, Command, DealDetails, Engine, Input, Notice, Order, Outcome, Outputs, Purpose,
-    Recipients, Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
+    Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
 };
 use poco::ids::{DealId, TaskId};
 use poco::units::{BlockNumber, Timestamp};
-use wire::status::{ReplicateStatus, TaskNotificationType, TaskStatus};
+use wire::status::ReplicateStatus;
 
 pub(crate) use answer::Answer;
 pub(crate) use chain::{Chain, DealTimes, Tx};
@@ -470,68 +471,5 @@ impl World {
         let ticket = self.ticket();
         self.input(Input::Operator { ticket, order });
         assert_eq!(self.replies[&ticket], Reply::Obeyed);
-    }
-
-    // ---- what is seen ----
-
-    pub(crate) fn status(&self, id: TaskId) -> TaskStatus {
-        self.stored.tasks[&id].status
-    }
-
-    pub(crate) fn path(&self, id: TaskId) -> Vec<TaskStatus> {
-        let history = &self.stored.tasks[&id].history;
-        history.iter().map(|step| step.status).collect()
-    }
-
-    pub(crate) fn replicate(&self, name: &str, id: TaskId) -> Vec<ReplicateStatus> {
-        let history = &self.stored.replicates[&(id, wallet(name))].history;
-        history.iter().map(|step| step.status).collect()
-    }
-
-    /// A worker's slots, and how many of them are taken.
-    pub(crate) fn slots(&self, name: &str) -> (usize, usize) {
-        let worker = wallet(name);
-        let slots = self.stored.workers[&worker].profile.slots();
-        let (_, holding) = self.engine.tasks_of(worker);
-        (slots as usize, holding.len())
-    }
-
-    /// Whether the caller's connection was lost in a restart.
-    pub(crate) fn is_forgotten(&self, ticket: Ticket) -> bool {
-        ticket.0 <= self.forgotten
-    }
-
-    /// Callers that still wait.
-    pub(crate) fn unanswered(&self) -> Vec<Ticket> {
-        (self.forgotten + 1..=self.tickets)
-            .map(Ticket)
-            .filter(|ticket| !self.replies.contains_key(ticket))
-            .collect()
-    }
-
-    pub(crate) fn free_slots(&self, name: &str) -> u32 {
-        self.engine.free_slots(wallet(name))
-    }
-
-    /// How often a worker was told something, and when last.
-    pub(crate) fn told(&self, name: &str, kind: TaskNotificationType) -> Vec<Timestamp> {
-        self.notices
-            .iter()
-            .filter(|(_, notice)| {
-                notice.kind == kind
-                    && match &notice.to {
-                        Recipients::Everyone => true,
-                        Recipients::Workers(workers) => workers.contains(&wallet(name)),
-                    }
-            })
-            .map(|(at, _)| *at)
-            .collect()
-    }
-
-    pub(crate) fn commanded(&self, purpose: Purpose) -> usize {
-        self.commands
-            .iter()
-            .filter(|command| command.key.purpose == purpose)
-            .count()
     }
 }
