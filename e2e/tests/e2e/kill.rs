@@ -12,13 +12,20 @@ use e2e::{audit, image};
 
 use crate::turn;
 
-/// Waits until every task has chain status 3.
+/// Waits until every task has chain status 3 and is COMPLETED at the scheduler.
 async fn completed(world: &World, tasks: &[B256], patience: Duration) {
     let rpc = world.rpc();
     let hub = world.chain.hub;
     let result = e2e::process::until("chain status 3 of every task", patience, || async {
         for task in tasks {
-            if audit::task_status(&rpc, hub, *task).await? != 3 {
+            let at_scheduler: serde_json::Value =
+                reqwest::get(format!("{}/tasks/{task}", world.scheduler_url))
+                    .await?
+                    .json()
+                    .await?;
+            if audit::task_status(&rpc, hub, *task).await? != 3
+                || at_scheduler["currentStatus"] != "COMPLETED"
+            {
                 return Ok(None);
             }
         }
@@ -41,6 +48,20 @@ async fn buy(world: &World, volume: u64, trust: u64, args: &str) -> Vec<B256> {
         .await
         .unwrap();
     deals.into_iter().flat_map(|deal| deal.tasks).collect()
+}
+
+/// Buys one task of the category whose tasks are over soon.
+async fn buy_short(world: &World, args: &str) -> B256 {
+    let wish = Wish {
+        volume: 1,
+        trust: 1,
+        category: world.chain.test_category,
+        args: args.into(),
+    };
+    let deals = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
+        .await
+        .unwrap();
+    deals[0].tasks[0]
 }
 
 /// The table of crash points of a role, from the binary itself.
@@ -186,18 +207,10 @@ async fn a_worker_killed_at_each_step_carries_on() {
         world.workers[0]
             .restart_as(armed(clean.clone(), &point, &mark))
             .unwrap();
-        let wish = Wish {
-            volume: 1,
-            trust: 1,
-            category: world.chain.test_category,
-            args: "no-computed-json".into(),
-        };
-        let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
-            .await
-            .unwrap();
+        let task = buy_short(&world, "no-computed-json").await;
         reached(&world, &point, &mark).await;
         world.workers[0].restart_as(clean.clone()).unwrap();
-        chain_status(&world, bought[0].tasks[0], 4).await;
+        chain_status(&world, task, 4).await;
     }
     let last = buy(&world, 1, 1, "ok").await;
     completed(&world, &last, Duration::from_secs(60)).await;
@@ -219,16 +232,21 @@ async fn reached(world: &World, point: &str, mark: &Path) {
 }
 
 /// Arms the pool at `point`, lets `provoke` lead it there, kills it there, and starts it again unarmed.
-async fn kill_pool_at(world: &mut World, point: &str, provoke: impl AsyncFnOnce(&mut World)) {
+async fn kill_pool_at<T>(
+    world: &mut World,
+    point: &str,
+    provoke: impl AsyncFnOnce(&mut World) -> T,
+) -> T {
     let mark = world.dir().join("crash-mark");
     let clean = world.pool.recipe().clone();
     world
         .pool
         .restart_as(armed(clean.clone(), point, &mark))
         .unwrap();
-    provoke(world).await;
+    let provoked = provoke(world).await;
     reached(world, point, &mark).await;
     world.pool.restart_as(clean).unwrap();
+    provoked
 }
 
 /// Waits for the chain status of a task.
@@ -292,7 +310,6 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
     completed(&world, &tasks, Duration::from_secs(60)).await;
 
     // Reopening: a worker contributes and is gone before it reveals. The reveal time passes, contributions are still possible.
-    let category = world.chain.test_category;
     let worker = world.workers[0].recipe().clone();
     let mut failed = Vec::new();
     for point in points_with(&points, "reopen") {
@@ -300,16 +317,7 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
         world.workers[0]
             .restart_as(armed(worker.clone(), "worker:reveal:begun", &mark))
             .unwrap();
-        let wish = Wish {
-            volume: 1,
-            trust: 1,
-            category,
-            args: "to be reopened".into(),
-        };
-        let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
-            .await
-            .unwrap();
-        let task = bought[0].tasks[0];
+        let task = buy_short(&world, "to be reopened").await;
         chain_status(&world, task, 2).await;
         world.workers[0].kill().unwrap();
         kill_pool_at(&mut world, &point, async |_| ()).await;
@@ -321,20 +329,8 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
 
     // Claiming: nobody computes, the final deadline passes.
     for point in points_with(&points, "claim") {
-        let wish = Wish {
-            volume: 1,
-            trust: 1,
-            category,
-            args: "nobody computes".into(),
-        };
-        let mut task = B256::ZERO;
-        kill_pool_at(&mut world, &point, async |world| {
-            let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
-                .await
-                .unwrap();
-            task = bought[0].tasks[0];
-        })
-        .await;
+        let provoke = async |world: &mut World| buy_short(world, "nobody computes").await;
+        let task = kill_pool_at(&mut world, &point, provoke).await;
         chain_status(&world, task, 4).await;
     }
     audit::wallets(&world.rpc(), &world.chain.pool_wallets(1).unwrap())
@@ -355,21 +351,8 @@ async fn a_scheduler_killed_while_it_asks_a_chain_without_blocks_carries_on() {
     .await
     .unwrap();
     for point in points_with(&crash_points("scheduler"), "read-task") {
-        let category = world.chain.test_category;
-        let wish = Wish {
-            volume: 1,
-            trust: 1,
-            category,
-            args: "no block comes".into(),
-        };
-        let mut task = B256::ZERO;
-        kill_pool_at(&mut world, &point, async |world| {
-            let bought = sdk::buy(&world.dir().join("chain"), "1 RLC", "2 RLC", &[wish])
-                .await
-                .unwrap();
-            task = bought[0].tasks[0];
-        })
-        .await;
+        let provoke = async |world: &mut World| buy_short(world, "no block comes").await;
+        let task = kill_pool_at(&mut world, &point, provoke).await;
         chain_status(&world, task, 4).await;
     }
     audit::wallets(&world.rpc(), &world.chain.pool_wallets(0).unwrap())
