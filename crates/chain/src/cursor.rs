@@ -123,6 +123,11 @@ impl Cursor {
         }
     }
 
+    /// Goes on behind `position` instead, or at the start block: the caller did not keep the last step. Wakers stay valid.
+    pub fn go_back_to(&mut self, position: Option<CursorPosition>) {
+        self.position = position;
+    }
+
     /// Where the last step ended.
     pub const fn position(&self) -> Option<&CursorPosition> {
         self.position.as_ref()

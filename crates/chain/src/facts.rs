@@ -1,6 +1,6 @@
 //! Facts: what the hub's logs say happened to deals and tasks (spec onchain A16).
 //!
-//! A log that is not one of ours, or cannot be read, is no fact; it never becomes another one. Facts of tasks of other
+//! A log that is not one of ours, or cannot be read, is no fact; it never becomes another one. Most facts of tasks of other
 //! pools are given too: only the caller knows which tasks are its own.
 
 use alloy_primitives::{Address, B256, Bytes};
@@ -177,7 +177,8 @@ pub struct Located<T> {
 pub struct FactFilter {
     /// The hub whose logs count.
     pub hub: Address,
-    /// Give the deals made with this workerpool; no deals when `None`. Facts of tasks are given in either case.
+    /// Give the deals made with this workerpool and the initialisations of its tasks; no deals and all initialisations when
+    /// `None`. All other facts of tasks are given in either case.
     pub deals_of: Option<Address>,
 }
 
@@ -206,7 +207,18 @@ impl FactFilter {
         }
         match Fact::of_log(log)? {
             Fact::Deal { pool, .. } if self.deals_of != Some(pool) => None,
+            Fact::Initialized { .. } if self.is_of_another_pool(log) => None,
             fact => Some(fact),
         }
+    }
+
+    /// Only the first fact of a task names its pool. Dropping those of other pools here spares a scheduler the search for
+    /// the deal of every task on the hub.
+    fn is_of_another_pool(&self, log: &Log) -> bool {
+        let Some(own) = self.deals_of else {
+            return false;
+        };
+        Hub::TaskInitialize::decode_log_data(&log.inner.data)
+            .is_ok_and(|event| event.workerpool != own)
     }
 }

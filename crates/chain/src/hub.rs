@@ -10,6 +10,7 @@ use poco::{
         Task, Workerpool, WorkerpoolInfo,
     },
     ids::{DealId, TaskId},
+    units::BlockNumber,
 };
 
 use crate::{Node, NodeError, Revert};
@@ -32,7 +33,7 @@ pub struct Registries {
     pub workerpools: Address,
 }
 
-/// Each function answers for the latest block and fails as [`Node::call`] does.
+/// Each function answers for the latest block, unless one is named, and fails as [`Node::call`] does.
 #[allow(clippy::missing_errors_doc)]
 impl Hub {
     /// The hub at `address`.
@@ -59,6 +60,17 @@ impl Hub {
     /// A task; it exists once initialised.
     pub async fn task(&self, task: TaskId) -> Result<Option<Task>, NodeError> {
         let found = self.view(&Abi::viewTaskCall { taskid: task.0 }).await?;
+        Ok((!found.dealid.is_zero()).then_some(found))
+    }
+
+    /// A task as it was after `block`. A node that does not have that block yet fails, instead of showing an older state.
+    pub async fn task_at(
+        &self,
+        task: TaskId,
+        block: BlockNumber,
+    ) -> Result<Option<Task>, NodeError> {
+        let call = Abi::viewTaskCall { taskid: task.0 };
+        let found = self.node.call_at(self.address, &call, Some(block)).await?;
         Ok((!found.dealid.is_zero()).then_some(found))
     }
 

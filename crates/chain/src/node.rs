@@ -4,7 +4,9 @@
 //! callers know how long a thing is worth waiting for); it only asks the next node of the list. URLs may carry keys, so
 //! errors and logs name a node by its host only.
 
+mod admission;
 mod answers;
+mod displaced;
 mod endpoint;
 mod error;
 
@@ -27,6 +29,7 @@ use url::Url;
 pub use answers::{Block, CallRequest, Fees, Log, Receipt};
 pub use error::{NodeError, SendError, SendRefusal};
 
+use admission::better_told;
 use answers::{RawBlock, RawReceipt};
 use endpoint::{Endpoint, read};
 
@@ -105,13 +108,17 @@ impl Node {
     ) -> Result<R, NodeError> {
         let mut last = NodeError::NoUrl;
         for (index, endpoint) in self.in_turn() {
-            let raw = endpoint.ask(method, &params).await;
-            match self.judge(
-                index,
-                raw.and_then(|raw| read(&endpoint.name, method, &raw)),
-            ) {
+            let answer = async {
+                self.admit(endpoint).await?;
+                read(
+                    &endpoint.name,
+                    method,
+                    &endpoint.ask(method, &params).await?,
+                )
+            };
+            match self.judge(index, answer.await) {
                 ControlFlow::Break(answer) => return answer,
-                ControlFlow::Continue(error) => last = error,
+                ControlFlow::Continue(error) => last = better_told(last, error),
             }
         }
         Err(last)
@@ -125,10 +132,13 @@ impl Node {
     ) -> Result<Vec<Box<RawValue>>, NodeError> {
         let mut last = NodeError::NoUrl;
         for (index, endpoint) in self.in_turn() {
-            let answers = endpoint.ask_all(requests).await;
-            match self.judge(index, answers) {
+            let answers = async {
+                self.admit(endpoint).await?;
+                endpoint.ask_all(requests).await
+            };
+            match self.judge(index, answers.await) {
                 ControlFlow::Break(answer) => return answer,
-                ControlFlow::Continue(error) => last = error,
+                ControlFlow::Continue(error) => last = better_told(last, error),
             }
         }
         Err(last)
@@ -174,6 +184,13 @@ impl Node {
     /// # Errors
     /// When no node answers.
     pub async fn chain_id(&self) -> Result<u64, NodeError> {
+        for (_, endpoint) in self.in_turn() {
+            if self.inner.chain_id.get().is_none()
+                && let Err(error) = self.admit(endpoint).await
+            {
+                tracing::debug!(%error, "asking the next node");
+            }
+        }
         if let Some(id) = self.inner.chain_id.get() {
             return Ok(*id);
         }
@@ -227,8 +244,18 @@ impl Node {
     /// [`NodeError::Reverted`] when the contract refuses, [`NodeError::NoData`] when there is no such function, and the
     /// errors of [`Node::request`].
     pub async fn call<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return, NodeError> {
+        self.call_at(to, call, None).await
+    }
+
+    /// As [`Node::call`], at `block` or at the latest one.
+    pub(crate) async fn call_at<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        block: Option<BlockNumber>,
+    ) -> Result<C::Return, NodeError> {
         let request = CallRequest::new(to, call.abi_encode().into());
-        let data = self.call_raw(&request, None).await?;
+        let data = self.call_raw(&request, block).await?;
         if data.is_empty() && !returns_nothing::<C>() {
             return Err(NodeError::NoData {
                 to,
@@ -329,7 +356,11 @@ impl Node {
         let mut declined = None;
         let mut unanswered = None;
         for (index, endpoint) in self.in_turn() {
-            match endpoint.ask("eth_sendRawTransaction", &params).await {
+            let sent = async {
+                self.admit(endpoint).await?;
+                endpoint.ask("eth_sendRawTransaction", &params).await
+            };
+            match sent.await {
                 Ok(_) => {
                     self.prefer(index);
                     return Ok(hash);

@@ -355,7 +355,8 @@ impl OutboxHandle {
         self.ask(|reply| Command::Submit { intents, reply }).await?
     }
 
-    /// How the intent ended, as soon as it has.
+    /// How the intent ended, as soon as it has. While a reorganisation has taken its transaction off the chain it is under
+    /// way again, and its end is waited for anew.
     ///
     /// # Errors
     /// When nothing was submitted under `key`, or the outbox stopped.
@@ -374,7 +375,8 @@ impl OutboxHandle {
         self.ask(|reply| Command::Find { key, reply }).await?
     }
 
-    /// Deletes the records of settled intents that nobody will submit again. Those still in use are kept.
+    /// Deletes the records of settled intents that nobody will submit again. Those still in use are kept; those whose
+    /// block is young are deleted once it is deep, unless the process ends before.
     ///
     /// # Errors
     /// When the store cannot delete, or the outbox stopped.

@@ -391,3 +391,58 @@ async fn with_confirmations_the_youngest_blocks_are_left_alone() {
     };
     assert_eq!((to.number, head), (BlockNumber(7), BlockNumber(10)));
 }
+
+#[tokio::test]
+async fn a_range_that_is_refused_with_an_http_status_is_asked_for_in_parts() {
+    let (world, fake, node) = world().await;
+    world.lock().unwrap().mine_many(5);
+    world.lock().unwrap().mine_with(vec![deal_notice(POOL, 1)]);
+    fake.once(
+        "eth_getLogs",
+        Fault::HttpError(400, -32000, "Query returned more than 10000 results"),
+    );
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    let (facts, _) = read_to(&mut cursor, 6).await;
+    assert_eq!(facts, [deal(1)]);
+    assert!(cursor.range() < settings().max_range);
+}
+
+#[tokio::test]
+async fn initialisations_of_other_pools_are_left_out() {
+    let (world, _fake, node) = world().await;
+    let initialized = |pool, id| {
+        Abi::TaskInitialize {
+            taskid: B256::with_last_byte(id),
+            workerpool: pool,
+        }
+        .encode_log_data()
+    };
+    let logs = vec![initialized(OTHER, 1), initialized(POOL, 2)];
+    world.lock().unwrap().mine_with(logs);
+    let fact = |id| Fact::Initialized {
+        task: TaskId(B256::with_last_byte(id)),
+    };
+    let mut of_a_pool = Cursor::new(node.clone(), filter(), settings(), None);
+    assert_eq!(read_to(&mut of_a_pool, 1).await.0, [fact(2)]);
+    let every_pool = FactFilter {
+        deals_of: None,
+        ..filter()
+    };
+    let mut of_all = Cursor::new(node, every_pool, settings(), None);
+    assert_eq!(read_to(&mut of_all, 1).await.0, [fact(1), fact(2)]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_goes_back_tells_again_and_can_still_be_woken() {
+    let (world, _fake, node) = world().await;
+    world.lock().unwrap().mine_with(vec![deal_notice(POOL, 1)]);
+    let patient = CursorSettings::new(BlockNumber(0), Duration::from_secs(3600));
+    let mut cursor = Cursor::new(node, filter(), patient, None);
+    let waker = cursor.waker();
+    assert_eq!(read_to(&mut cursor, 1).await.0, [deal(1)]);
+    cursor.go_back_to(None);
+    assert_eq!(read_to(&mut cursor, 1).await.0, [deal(1)]);
+    world.lock().unwrap().mine();
+    waker.wake();
+    assert_eq!(read_to(&mut cursor, 2).await.0, []);
+}

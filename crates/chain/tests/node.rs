@@ -152,3 +152,42 @@ async fn a_transaction_that_one_node_declines_for_good_may_still_be_taken_by_a_s
         })
     ));
 }
+
+#[tokio::test]
+async fn a_node_of_another_chain_is_never_believed() {
+    let (first, second, node) = two_nodes().await;
+    second.always("eth_chainId", Fault::Answer(json!("0x1")));
+    second.always("eth_getTransactionCount", Fault::Answer(json!("0x63")));
+    assert_eq!(node.transaction_count(SENDER).await, Ok(0));
+    first.always("eth_getTransactionCount", Fault::Http(503));
+    let error = node.transaction_count(SENDER).await.unwrap_err();
+    assert!(matches!(error, NodeError::Unreachable { .. }), "{error}");
+    assert!(second.requests("eth_getTransactionCount").is_empty());
+}
+
+#[tokio::test]
+async fn a_json_rpc_error_behind_an_http_error_is_understood() {
+    let world = World::new();
+    let fake = FakeNode::start(&world).await;
+    let node = Node::new(vec![fake.url.clone()], None).unwrap();
+    fake.once(
+        "eth_getLogs",
+        Fault::HttpError(400, -32602, "Log response size exceeded"),
+    );
+    let logs = node
+        .logs(BlockNumber(0), BlockNumber(9), &[hub()], &[])
+        .await
+        .unwrap_err();
+    assert!(matches!(logs, NodeError::TooMuch { .. }), "{logs}");
+    fake.once(
+        "eth_call",
+        Fault::HttpError(400, 3, "execution reverted: task-pending"),
+    );
+    let call = contracts::Hub::resultForCall {
+        taskid: Default::default(),
+    };
+    assert_eq!(
+        node.call(hub(), &call).await.unwrap_err(),
+        NodeError::Reverted(Revert::Message("task-pending".into()))
+    );
+}

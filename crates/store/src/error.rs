@@ -67,7 +67,9 @@ pub enum StoreError {
         folder: PathBuf,
     },
     /// The database answered with an error.
-    #[error("the database in {folder} does not work: {source}")]
+    #[error(
+        "the database in {folder} does not work: {source}; check the disk and the permissions of the folder's files, or put a backup of the folder in its place"
+    )]
     Database {
         /// The data folder.
         folder: PathBuf,
@@ -97,7 +99,9 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// The writer has stopped, so nothing can be stored any more.
-    #[error("the store of {folder} is closed")]
+    #[error(
+        "the store of {folder} is closed, because the program is ending or the store failed; see the log and start it again"
+    )]
     Closed {
         /// The data folder.
         folder: PathBuf,

@@ -35,6 +35,22 @@ impl FolderLock {
     }
 }
 
+/// Makes the database file where it is missing, for its owner's eyes only: it holds keys. SQLite gives the files beside it the
+/// same permissions.
+pub(crate) fn make_private(folder: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+        .open(database_file(folder))
+        .map(|_| ())
+        .map_err(|source| StoreError::Folder {
+            folder: folder.to_path_buf(),
+            source,
+        })
+}
+
 /// The database file inside the folder.
 pub(crate) fn database_file(folder: &Path) -> PathBuf {
     folder.join("store.sqlite")

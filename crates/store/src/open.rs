@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::folder::{FolderLock, database_file};
+use crate::folder::{FolderLock, database_file, make_private};
 use crate::query::Readers;
 use crate::writer::{Committed, Waiting, Writer};
 use crate::{Batch, Identity, StoreError, schema};
@@ -39,6 +39,7 @@ impl Store {
     /// As [`Store::open`], with statements of the tests' for the writing connection.
     fn open_with(folder: &Path, identity: &Identity, extra: &str) -> Result<Self, StoreError> {
         let lock = FolderLock::take(folder)?;
+        make_private(folder)?;
         let fail = |source| StoreError::of(folder, source);
         let mut connection = Connection::open(database_file(folder)).map_err(fail)?;
         connection

@@ -393,3 +393,42 @@ async fn a_document_of_another_shape_is_named() {
         .to_string();
     assert!(said.contains("ann") && said.contains("workers"), "{said}");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_can_read_what_is_stored() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), &scheduler()).unwrap();
+    store
+        .commit(Batch::new().put(Collection::Keys, "key", &"secret"))
+        .await
+        .unwrap();
+    let mut files = 0;
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        if file
+            .file_name()
+            .to_string_lossy()
+            .starts_with("store.sqlite")
+        {
+            files += 1;
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?}", file.file_name());
+        }
+    }
+    assert!(files >= 2, "the database and its log");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_with_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("store.sqlite"), [7; 4096]).unwrap();
+    let refused = Store::open(folder.path(), &scheduler()).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Terminal);
+    let text = refused.to_string();
+    assert!(
+        text.contains("not a database") && text.contains("backup"),
+        "{text}"
+    );
+}

@@ -2,7 +2,7 @@
 //!
 //! Its URL may hold a key, so nothing made here shows more of it than host and port.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use alloy_rpc_client::RpcClient;
 use alloy_transport::{RpcError, TransportError, TransportErrorKind};
@@ -13,6 +13,8 @@ use url::Url;
 use super::{NodeError, Request, error};
 use crate::Revert;
 
+const LOGS: &str = "eth_getLogs";
+
 #[derive(Debug)]
 pub(super) struct Endpoint {
     client: RpcClient,
@@ -22,6 +24,8 @@ pub(super) struct Endpoint {
     secret: String,
     /// How long one request may take.
     timeout: Duration,
+    /// The chain it is on, asked once where there are several nodes.
+    pub(super) chain: OnceLock<u64>,
 }
 
 impl Endpoint {
@@ -31,6 +35,7 @@ impl Endpoint {
             secret: url.to_string(),
             client: RpcClient::new_http_with_client(http.clone(), url),
             timeout,
+            chain: OnceLock::new(),
         }
     }
 
@@ -52,7 +57,13 @@ impl Endpoint {
         &self,
         requests: &[Request],
     ) -> Result<Vec<Box<RawValue>>, NodeError> {
-        let first = requests.first().map_or("batch", |(method, _)| *method);
+        // What fails as a whole is named after its heaviest part, which is likely to be the reason.
+        let whole = requests
+            .iter()
+            .map(|(method, _)| *method)
+            .find(|method| *method == LOGS)
+            .or_else(|| requests.first().map(|(method, _)| *method))
+            .unwrap_or("batch");
         let mut batch = self.client.new_batch();
         let mut waiters = Vec::with_capacity(requests.len());
         for (method, params) in requests {
@@ -62,14 +73,28 @@ impl Endpoint {
             waiters.push((*method, waiter));
         }
         match tokio::time::timeout(self.timeout, batch.send()).await {
-            Ok(sent) => sent.map_err(|error| self.explain(first, error))?,
-            Err(_) => return Err(self.timed_out(first)),
+            Ok(sent) => sent.map_err(|error| self.explain(whole, error))?,
+            Err(_) => return Err(self.timed_out(whole)),
         }
         let mut answers = Vec::with_capacity(waiters.len());
+        let mut failed: Option<(&'static str, TransportError)> = None;
         for (method, waiter) in waiters {
-            answers.push(waiter.await.map_err(|error| self.explain(method, error))?);
+            match waiter.await {
+                Ok(answer) => answers.push(answer),
+                // Some nodes answer only the part that failed: what they say tells more than what is missing.
+                Err(error) => {
+                    let tells_more = failed.as_ref().is_none_or(|(_, earlier)| {
+                        error.is_error_resp() && !earlier.is_error_resp()
+                    });
+                    if tells_more {
+                        failed = Some((method, error));
+                    }
+                }
+            }
         }
-        Ok(answers)
+        failed.map_or(Ok(answers), |(method, error)| {
+            Err(self.explain(method, error))
+        })
     }
 
     fn timed_out(&self, method: &str) -> NodeError {
@@ -94,6 +119,7 @@ impl Endpoint {
                 method: method.to_owned(),
                 text: err.to_string(),
             },
+            // The body of such an answer was read already: a JSON-RPC error in it came as one.
             RpcError::Transport(TransportErrorKind::HttpError(http)) => NodeError::Unreachable {
                 node: self.name.clone(),
                 method: method.to_owned(),
@@ -128,7 +154,7 @@ impl Endpoint {
         if is_execution && let Some(revert) = Revert::from_answer(code, message, data) {
             return NodeError::Reverted(revert);
         }
-        if method == "eth_getLogs" && error::says_too_much(code, message) {
+        if method == LOGS && error::says_too_much(code, message) {
             return NodeError::TooMuch {
                 node,
                 method,

@@ -54,6 +54,18 @@ pub enum NodeError {
         /// The node's words.
         text: String,
     },
+    /// The node serves another chain than the rest of the list: nothing it says is believed.
+    #[error(
+        "{node} is a node of chain {found}, the others are of chain {expected}; take it off the list of nodes"
+    )]
+    OtherChain {
+        /// Host of the node.
+        node: String,
+        /// Its chain.
+        found: u64,
+        /// The chain of the node that answered first.
+        expected: u64,
+    },
     /// The range or the answer is larger than the provider allows.
     #[error(
         "{node} does not give so much in one answer to {method} ({text}); ask for fewer blocks"
@@ -99,9 +111,11 @@ impl NodeError {
     /// What a caller may do about it.
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::NoUrl | Self::NoClient { .. } | Self::Reverted(_) | Self::NoData { .. } => {
-                Kind::Terminal
-            }
+            Self::NoUrl
+            | Self::NoClient { .. }
+            | Self::OtherChain { .. }
+            | Self::Reverted(_)
+            | Self::NoData { .. } => Kind::Terminal,
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Refused { .. }
@@ -118,6 +132,7 @@ impl NodeError {
             Self::Unreachable { .. }
                 | Self::TimedOut { .. }
                 | Self::Refused { .. }
+                | Self::OtherChain { .. }
                 | Self::Undecodable { .. }
                 | Self::Missing { .. }
         )

@@ -35,6 +35,10 @@ pub(super) struct Entry {
     pub(super) too_cheap: bool,
     /// Its receipt was seen.
     pub(super) receipt_seen: bool,
+    /// Nobody needs its record once its block is deep.
+    pub(super) forgotten: bool,
+    /// Since when its settled transaction is not on the chain any more.
+    pub(super) vanished_since: Option<Instant>,
     /// Since when its nonce is used up although none of its transactions is found in a block.
     pub(super) displaced_since: Option<Instant>,
 }
@@ -51,6 +55,8 @@ impl Entry {
             taken: false,
             too_cheap: false,
             receipt_seen: false,
+            forgotten: false,
+            vanished_since: None,
             displaced_since: None,
         }
     }
@@ -137,6 +143,22 @@ impl Book {
             .filter(|record| matches!(record.stage, Stage::Settled { .. }))
             .cloned()
             .collect()
+    }
+
+    /// Puts in the stored `record`, which left the chain and is under way again. Who asks for its outcome waits.
+    pub(super) fn revive(&mut self, record: OutboxRecord) {
+        let key = record.intent.key.clone();
+        self.change(&key, |entry| {
+            entry.record = record;
+            entry.receipt_seen = false;
+            entry.vanished_since = None;
+            entry.displaced_since = None;
+        });
+    }
+
+    /// Whether nobody needs the record of `key` once it is deep.
+    pub(super) fn is_forgotten(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.forgotten)
     }
 
     pub(super) fn counts(&self) -> (usize, usize) {

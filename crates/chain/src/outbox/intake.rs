@@ -129,6 +129,10 @@ async fn news_in(
                 if record.intent.to != intent.to || record.intent.calldata != intent.calldata {
                     return Err(OutboxError::OtherPayload { key: intent.key });
                 }
+                // Whoever submits it again will ask for its outcome.
+                shared
+                    .book()
+                    .change(&intent.key, |entry| entry.forgotten = false);
                 matches!(&record.stage, Stage::Settled { outcome, .. } if !outcome.is_on_chain())
             }
         };
@@ -183,10 +187,19 @@ async fn outcome(shared: &Shared, key: String) -> Answer {
 
 async fn forget(shared: &Shared, keys: Vec<String>) -> Result<(), OutboxError> {
     let unused: Vec<String> = {
-        let book = shared.book();
+        let mut book = shared.book();
         keys.into_iter()
-            .filter(|key| book.get(key).is_none())
+            .filter(|key| {
+                // What is settled and still watched goes when its block is deep.
+                book.change(key, |entry| {
+                    entry.forgotten = matches!(entry.record.stage, Stage::Settled { .. });
+                });
+                book.get(key).is_none()
+            })
             .collect()
     };
+    if unused.is_empty() {
+        return Ok(());
+    }
     Ok(shared.store.remove(shared.wallet, unused).await?)
 }

@@ -136,7 +136,7 @@ pub enum Stage {
     Settled {
         /// How.
         outcome: Outcome,
-        /// What would be broadcast again if a reorganisation took it off the chain; `None` once that is out of question.
+        /// What would be sent again if a reorganisation took it off the chain; `None` once that is out of question.
         watched: Option<Watched>,
     },
 }
@@ -146,6 +146,8 @@ pub enum Stage {
 pub struct Watched {
     /// Their nonce.
     pub nonce: u64,
+    /// Their gas limit.
+    pub gas: u64,
     /// The block one of them is in.
     pub block: BlockNumber,
     /// Oldest first.

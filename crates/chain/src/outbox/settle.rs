@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use alloy_primitives::B256;
+
 use super::{
     RECEIPT_SEEN,
     book::Flight,
@@ -18,7 +20,14 @@ impl Sender {
     pub(super) async fn settle_mined(&mut self, view: &View) -> Result<(), Interrupted> {
         let flights = self.shared.book().flights();
         let mut done = Vec::new();
-        for flight in flights.iter().filter(|flight| flight.nonce < view.mined) {
+        for flight in &flights {
+            if flight.nonce >= view.mined {
+                // Doubt counts from the last time that the nonce was seen free: nodes take turns in answering.
+                self.shared
+                    .book()
+                    .change(&flight.key, |entry| entry.displaced_since = None);
+                continue;
+            }
             match self.receipt_of(flight).await? {
                 Some(receipt) => {
                     if let Some(record) = self.confirmed(flight, receipt, view).await {
@@ -75,6 +84,7 @@ impl Sender {
             .map(|entry| entry.record.clone())?;
         let watched = Watched {
             nonce: flight.nonce,
+            gas: flight.gas,
             block: receipt.block,
             attempts: flight.attempts.clone(),
         };
@@ -130,10 +140,10 @@ impl Sender {
         if since.is_none_or(|since| since.elapsed() < patience) {
             return Ok(());
         }
-        for hash in flight.hashes_newest_first() {
-            if self.node.knows(hash).await? {
-                return Ok(());
-            }
+        let ours: Vec<B256> = flight.hashes_newest_first().collect();
+        let wallet = self.shared.wallet;
+        if !self.node.is_displaced(wallet, flight.nonce, &ours).await? {
+            return Ok(());
         }
         tracing::warn!(
             intent = flight.key,
@@ -166,9 +176,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Broadcasts again what was settled and vanished, and stops watching what is deep.
+    /// Broadcasts again what was settled and vanished, puts it back in flight when that does not help, and stops watching
+    /// what is deep.
     pub(super) async fn watch_settled(&mut self, view: &View) -> Result<(), Interrupted> {
-        let every = self.shared.settings.rebroadcast_every;
         let mut deep = Vec::new();
         let watched = self.shared.book().watched();
         for record in watched {
@@ -180,35 +190,14 @@ impl Sender {
                 continue;
             };
             if watched.nonce >= view.mined {
-                let mut due = false;
-                self.shared.book().change(&record.intent.key, |entry| {
-                    due = entry.sent_at.is_none_or(|sent| sent.elapsed() >= every);
-                    if due {
-                        entry.sent_at = Some(Instant::now());
-                    }
-                });
-                let mined = outcome.receipt().map(|receipt| receipt.tx);
-                let attempt = watched
-                    .attempts
-                    .iter()
-                    .find(|attempt| Some(attempt.hash) == mined)
-                    .or_else(|| watched.attempts.last());
-                if due && let Some(attempt) = attempt {
-                    tracing::warn!(
-                        intent = record.intent.key,
-                        tx = %attempt.hash,
-                        "a mined transaction left the chain; broadcasting it again"
-                    );
-                    if let Err(error) = self.node.send_raw(&attempt.raw).await {
-                        tracing::debug!(intent = record.intent.key, %error, "not taken yet");
-                    }
-                }
-            } else if view.head.number.0
-                >= watched
-                    .block
-                    .0
-                    .saturating_add(self.shared.settings.watch_depth)
-            {
+                self.vanished(&record, outcome, watched).await?;
+                continue;
+            }
+            self.shared
+                .book()
+                .change(&record.intent.key, |entry| entry.vanished_since = None);
+            let depth = self.shared.settings.watch_depth;
+            if view.head.number.0 >= watched.block.0.saturating_add(depth) {
                 let outcome = outcome.clone();
                 deep.push(super::round::settled(record, outcome));
             }
@@ -216,14 +205,86 @@ impl Sender {
         self.archive(deep).await
     }
 
+    /// A settled transaction is not on the chain any more. For a while its bytes are broadcast again: the node may only be
+    /// behind. Then it is under way again like any other, so that it can be replaced when fees rose: what holds its nonce
+    /// holds up everything behind it.
+    async fn vanished(
+        &mut self,
+        record: &OutboxRecord,
+        outcome: &Outcome,
+        watched: &Watched,
+    ) -> Result<(), Interrupted> {
+        let every = self.shared.settings.rebroadcast_every;
+        let patience = self.shared.settings.block_time * DOUBT;
+        let (mut due, mut lasting) = (false, false);
+        self.shared.book().change(&record.intent.key, |entry| {
+            let since = *entry.vanished_since.get_or_insert_with(Instant::now);
+            lasting = since.elapsed() >= patience;
+            due = entry.sent_at.is_none_or(|sent| sent.elapsed() >= every);
+            if due {
+                entry.sent_at = Some(Instant::now());
+            }
+        });
+        if lasting {
+            tracing::warn!(
+                intent = record.intent.key,
+                nonce = watched.nonce,
+                "a mined transaction left the chain; it is under way again"
+            );
+            let record = OutboxRecord {
+                stage: Stage::Sending {
+                    nonce: watched.nonce,
+                    gas: watched.gas,
+                    attempts: watched.attempts.clone(),
+                },
+                ..record.clone()
+            };
+            self.shared
+                .store
+                .put(self.shared.wallet, vec![record.clone()])
+                .await?;
+            self.shared.book().revive(record);
+            return Ok(());
+        }
+        let mined = outcome.receipt().map(|receipt| receipt.tx);
+        let attempt = watched
+            .attempts
+            .iter()
+            .find(|attempt| Some(attempt.hash) == mined)
+            .or_else(|| watched.attempts.last());
+        if due && let Some(attempt) = attempt {
+            tracing::warn!(
+                intent = record.intent.key,
+                tx = %attempt.hash,
+                "a mined transaction left the chain; broadcasting it again"
+            );
+            if let Err(error) = self.node.send_raw(&attempt.raw).await {
+                tracing::debug!(intent = record.intent.key, %error, "not taken yet");
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores that these need no more watching, and deletes those that nobody needs.
     async fn archive(&mut self, records: Vec<OutboxRecord>) -> Result<(), Interrupted> {
         if records.is_empty() {
             return Ok(());
         }
-        self.shared
-            .store
-            .put(self.shared.wallet, records.clone())
-            .await?;
+        let (gone, kept): (Vec<_>, Vec<_>) = {
+            let book = self.shared.book();
+            records
+                .iter()
+                .cloned()
+                .partition(|record| book.is_forgotten(&record.intent.key))
+        };
+        let (store, wallet) = (&self.shared.store, self.shared.wallet);
+        if !kept.is_empty() {
+            store.put(wallet, kept).await?;
+        }
+        if !gone.is_empty() {
+            let keys = gone.into_iter().map(|record| record.intent.key).collect();
+            store.remove(wallet, keys).await?;
+        }
         let mut book = self.shared.book();
         for record in records {
             book.settle(record);

@@ -32,6 +32,8 @@ pub enum Fault {
     ErrorData(i64, &'static str, String),
     /// An HTTP status.
     Http(u16),
+    /// An HTTP status with a JSON-RPC error as its body.
+    HttpError(u16, i64, &'static str),
     /// The request is carried out, its answer is lost.
     LostAnswer,
     /// Another result than the real one.
@@ -149,9 +151,7 @@ async fn serve(State(serving): State<Arc<Serving>>, body: Bytes) -> (StatusCode,
     for part in parts {
         match answer(&serving, &part).await {
             Ok(answer) => answers.push(answer),
-            Err(status) => {
-                return (StatusCode::from_u16(status).unwrap(), "out of order".into());
-            }
+            Err((status, body)) => return (StatusCode::from_u16(status).unwrap(), body),
         }
     }
     let text = if single {
@@ -162,7 +162,7 @@ async fn serve(State(serving): State<Arc<Serving>>, body: Bytes) -> (StatusCode,
     (StatusCode::OK, text)
 }
 
-async fn answer(serving: &Serving, request: &Value) -> Result<Value, u16> {
+async fn answer(serving: &Serving, request: &Value) -> Result<Value, (u16, String)> {
     let method = request["method"].as_str().unwrap().to_owned();
     let params = request["params"].clone();
     let id = &request["id"];
@@ -193,10 +193,15 @@ async fn answer(serving: &Serving, request: &Value) -> Result<Value, u16> {
         },
         Some(Fault::Error(code, text)) => failed(code, text, None),
         Some(Fault::ErrorData(code, text, data)) => failed(code, text, Some(data)),
-        Some(Fault::Http(status)) => Err(status),
+        Some(Fault::Http(status)) => Err((status, "out of order".into())),
+        Some(Fault::HttpError(status, code, text)) => {
+            let error = json!({"code": code, "message": text});
+            let body = json!({"jsonrpc": "2.0", "id": id, "error": error});
+            Err((status, body.to_string()))
+        }
         Some(Fault::LostAnswer) => {
             let _ = act();
-            Err(502)
+            Err((502, "out of order".into()))
         }
         Some(Fault::Answer(result)) => Ok(json!({"jsonrpc": "2.0", "id": id, "result": result})),
         Some(Fault::Silence) => std::future::pending().await,

@@ -165,6 +165,7 @@ fn a_record_survives_the_store_as_json() {
     }];
     let watched = Some(chain::outbox::Watched {
         nonce: 3,
+        gas: 21_000,
         block: receipt.block,
         attempts,
     });
@@ -208,4 +209,31 @@ async fn records_in_use_are_not_forgotten() {
     bench.pooled(1).await;
     bench.handle.forget(vec!["a".into()]).await.unwrap();
     assert!(bench.handle.find("a").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_is_forgotten_while_its_block_is_young_is_deleted_when_it_is_deep() {
+    let bench = Bench::new(settings()).await;
+    for key in ["a", "b"] {
+        bench.handle.submit(intent(key)).await.unwrap();
+    }
+    bench.pooled(2).await;
+    bench.world().mine();
+    for key in ["a", "b"] {
+        assert!(is_mined(&bench.outcome(key).await));
+        bench.handle.forget(vec![key.into()]).await.unwrap();
+    }
+    // Whoever submits it again needs it again.
+    bench.handle.submit(intent("b")).await.unwrap();
+    bench.world().mine_many(70);
+    let wallet = bench.signer.address();
+    within(async {
+        while !bench.store.live(wallet).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(bench.store.find(wallet, "a".into()).await, Ok(None));
+    assert!(is_mined(&bench.outcome("b").await));
+    assert_eq!(bench.mined(), ["a", "b"]);
 }

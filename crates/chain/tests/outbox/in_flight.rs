@@ -1,16 +1,24 @@
 //! From the first broadcast to the outcome, and what a reorganisation does to both.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::Bytes;
+use alloy_signer_local::PrivateKeySigner;
 use chain::{
-    OutboxSettings, Outcome, Revert,
+    MemoryOutboxStore, Node, Outbox, OutboxSettings, Outcome, Revert,
     outbox::{Holdup, Stage},
 };
 use poco::units::Wei;
 use serde_json::{Value, json};
 
-use crate::{bench::*, fake::Fault};
+use crate::{
+    bench::*,
+    fake::{FakeNode, Fault, World},
+};
+
+const HEAD: &str = "eth_getBlockByNumber";
+const RECEIPT: &str = "eth_getTransactionReceipt";
+const BY_HASH: &str = "eth_getTransactionByHash";
 
 #[tokio::test]
 async fn a_lost_answer_after_the_broadcast_does_not_send_twice() {
@@ -278,4 +286,67 @@ async fn a_settled_transaction_that_a_reorganisation_takes_back_is_broadcast_aga
     bench.handle.submit(intent("b")).await.unwrap();
     bench.pooled(1).await;
     assert!(bench.world().pool.contains_key(&1));
+}
+
+#[tokio::test]
+async fn a_settled_transaction_that_a_reorganisation_made_too_cheap_is_replaced_and_holds_up_nobody()
+ {
+    let bench = Bench::new(OutboxSettings {
+        stuck_after: Duration::from_millis(50),
+        ..often()
+    })
+    .await;
+    bench.handle.submit(intent("a")).await.unwrap();
+    bench.pooled(1).await;
+    bench.world().mine();
+    assert!(is_mined(&bench.outcome("a").await));
+    {
+        let mut world = bench.world();
+        world.reorg(1);
+        world.base_fee = Some(5_000_000_000);
+    }
+    bench.handle.submit(intent("b")).await.unwrap();
+    let mut looks = bench.node.requests(HEAD).len();
+    within(async {
+        while bench.mined().len() < 2 {
+            bench.world().mine();
+            looks += 2;
+            bench.node.asked(HEAD, looks).await;
+        }
+    })
+    .await;
+    assert_eq!(bench.mined(), ["a", "b"]);
+    let Outcome::Mined { receipt } = bench.outcome("a").await else {
+        panic!("it is mined")
+    };
+    assert!(receipt.block.0 > 1, "the outcome is that of the new block");
+}
+
+#[tokio::test]
+async fn two_nodes_that_disagree_do_not_make_it_send_twice() {
+    let world = World::new();
+    world.lock().unwrap().instant = true;
+    let (knows, behind) = (FakeNode::start(&world).await, FakeNode::start(&world).await);
+    let urls = vec![knows.url.clone(), behind.url.clone()];
+    let node = Node::new(urls, None).unwrap();
+    // One node has the count and is too busy for the rest; the other has not seen the transaction and does not count.
+    for method in [RECEIPT, BY_HASH] {
+        knows.always(method, Fault::Http(503));
+        behind.always(method, Fault::Answer(Value::Null));
+    }
+    for method in ["eth_getTransactionCount", HEAD] {
+        behind.always(method, Fault::Http(503));
+    }
+    let store = Arc::new(MemoryOutboxStore::default());
+    let (handle, outbox) = Outbox::start(node, PrivateKeySigner::random(), store, hasty())
+        .await
+        .unwrap();
+    let running = tokio::spawn(outbox.run());
+    handle.submit(intent("a")).await.unwrap();
+    knows.asked(BY_HASH, 5).await;
+    knows.heal();
+    behind.heal();
+    assert!(is_mined(&within(handle.outcome("a")).await.unwrap()));
+    assert_eq!(world.lock().unwrap().mined().len(), 1);
+    running.abort();
 }
