@@ -29,6 +29,8 @@ use crate::upload_body::{BodyError, UploadBody};
 
 /// Longest silence of a client in the middle of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time for a whole upload, however steadily it trickles.
+const LONGEST: Duration = Duration::from_secs(1800);
 /// Archives that are decompressed at the same time; others wait.
 const CHECKS_AT_ONCE: usize = 4;
 
@@ -173,7 +175,12 @@ impl Results {
     /// successful one gets the same answer (spec result-proxy §11.5).
     pub(crate) async fn take(&self, wallet: Address, body: Body) -> Result<Cid, FailedUpload> {
         let unnamed = |error| FailedUpload { task: None, error };
-        let (named, archive) = self.receive(body).await.map_err(unnamed)?;
+        let late = || {
+            let reason = format!("it was not whole within {} s", LONGEST.as_secs());
+            Err(UploadError::Interrupted(reason))
+        };
+        let received = tokio::time::timeout(LONGEST, self.receive(body)).await;
+        let (named, archive) = received.unwrap_or_else(|_| late()).map_err(unnamed)?;
         let named = named.unwrap_or_default();
         let Ok(task) = named.parse::<TaskId>() else {
             let shortened = named.chars().take(80).collect();

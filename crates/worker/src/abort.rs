@@ -2,6 +2,7 @@
 //! still owed, because then the worker would lose its stake; what came over an open way counts only if the chain agrees.
 
 use alloy_primitives::B256;
+use chain::outbox::Stage;
 use poco::status::{ChainContributionStatus, ChainTaskStatus};
 use poco::units::Timestamp;
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
@@ -45,11 +46,30 @@ pub(crate) async fn is_confirmed(work: &Work, journal: &Journal, notice: &Notice
         return true;
     }
     match stakes(work).await {
-        Some(Some(stakes)) => may_give_up(&stakes, authenticated, clock::now()),
+        Some(Some(stakes)) => {
+            let now = clock::now();
+            // What is handed over to the outbox cannot be called back: mined after the result was thrown away, it costs the stake (Q23).
+            may_give_up(&stakes, authenticated, now)
+                && (is_over(&stakes, now) || !is_under_way(work, journal).await)
+        }
         // The chain has no such task: there is nothing to lose.
         Some(None) => true,
         // Not known: the watch over the task asks again.
         None => false,
+    }
+}
+
+/// Whether a transaction of this task may still be mined; so it is, too, where the outbox cannot tell.
+async fn is_under_way(work: &Work, journal: &Journal) -> bool {
+    let Some(key) = &journal.transaction else {
+        return false;
+    };
+    match work.shared.outbox.find(key).await {
+        Ok(record) => record.is_some_and(|record| !matches!(record.stage, Stage::Settled { .. })),
+        Err(error) => {
+            tracing::warn!(task = %work.task, key, %error, "the outbox does not say whether a transaction is under way");
+            true
+        }
     }
 }
 
@@ -79,8 +99,12 @@ async fn stakes(work: &Work) -> Option<Option<Stakes>> {
     }))
 }
 
+fn is_over(stakes: &Stakes, now: Timestamp) -> bool {
+    stakes.status.is_final() || now >= stakes.final_deadline
+}
+
 fn may_give_up(stakes: &Stakes, authenticated: bool, now: Timestamp) -> bool {
-    if stakes.status.is_final() || now >= stakes.final_deadline {
+    if is_over(stakes, now) {
         return true;
     }
     let revealing = stakes.status == ChainTaskStatus::Revealing;

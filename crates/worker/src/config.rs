@@ -17,6 +17,9 @@ use crate::error_result::Wording;
 /// The original's default password. Its key is public.
 const SAMPLE_PASSWORD: &str = "whatever";
 const GIB: u64 = 1 << 30;
+/// A sixteenth less than what a result proxy takes unless told otherwise, for the archive's own records: what it refused would be revealed
+/// already.
+const RESULT_BYTES: u64 = 240 << 20;
 
 /// Names of the original that this version takes no notice of: enclaves, signing in to registries, and what only its framework needs.
 const WITHOUT_EFFECT: [&str; 20] = [
@@ -243,7 +246,7 @@ impl Settings {
             disk: bytes(&mut read, "WORKERPOOL_WORKER_TASK_DISK", 10 * GIB),
             logs: bytes(&mut read, "WORKERPOOL_WORKER_TASK_LOGS", GIB / 4),
         };
-        let result_bytes = bytes(&mut read, "WORKERPOOL_WORKER_RESULT_BYTES", GIB / 2);
+        let result_bytes = bytes(&mut read, "WORKERPOOL_WORKER_RESULT_BYTES", RESULT_BYTES);
         let subnets = read
             .var("WORKERPOOL_WORKER_SUBNETS")
             .parse::<Subnet>("an IPv4 range such as 10.213.0.0/16")

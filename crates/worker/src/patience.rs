@@ -51,6 +51,31 @@ impl Default for Pauses {
     }
 }
 
+/// Reads from the chain until it answers, however long it is away; `None` when `deadline` passed first. Where none is known, as [`read`].
+pub async fn read_until<T, F>(
+    what: &str,
+    pause: Duration,
+    deadline: Option<Timestamp>,
+    ask: impl Fn() -> F,
+) -> Option<T>
+where
+    F: Future<Output = Result<T, NodeError>>,
+{
+    let Some(deadline) = deadline else {
+        return read(what, pause, ask).await;
+    };
+    let mut pauses = Pauses::between(pause, pause.max(Duration::from_secs(30)));
+    loop {
+        match ask().await {
+            Ok(value) => return Some(value),
+            Err(error) => tracing::warn!(what, %error, "the chain does not answer"),
+        }
+        if !pauses.rest(Some(deadline)).await {
+            return None;
+        }
+    }
+}
+
 /// Reads from the chain, up to six times with a pause between; `None` when it never answered. An error is never taken for an answer.
 pub async fn read<T, F>(what: &str, pause: Duration, ask: impl Fn() -> F) -> Option<T>
 where

@@ -16,7 +16,7 @@ use wire::message::{PublicChainConfig, PublicConfiguration};
 use wire::scheduler::SchedulerClient;
 
 use crate::config::Settings;
-use crate::docker::{DockerError, Engine};
+use crate::docker::{DockerError, Engine, Limits, Profile};
 use crate::patience::Pauses;
 use crate::vitals::{Vital, Vitals};
 
@@ -40,6 +40,18 @@ pub enum PreflightError {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// The engine would refuse every container.
+    #[error(
+        "the container engine does not start a task with {given}: it {bounds}; correct {setting}"
+    )]
+    Limits {
+        /// The setting.
+        setting: &'static str,
+        /// What it comes to.
+        given: String,
+        /// What the engine takes.
+        bounds: String,
     },
     /// The scheduler serves another pool.
     #[error(
@@ -138,11 +150,36 @@ pub async fn wallet(settings: &Settings) -> Result<PrivateKeySigner, PreflightEr
 /// The engine does not answer, or the folder cannot be made.
 pub async fn machine(settings: &Settings) -> Result<Engine, PreflightError> {
     let engine = Engine::connect(settings.docker_host.as_deref()).await?;
+    if settings.profile == Profile::Default {
+        taken(&settings.limits, engine.processors().await?)?;
+    }
     let path = settings.folder();
     tokio::fs::create_dir_all(&path)
         .await
         .map_err(|source| PreflightError::Folder { path, source })?;
     Ok(engine)
+}
+
+/// The least memory that the engine gives a container, in bytes.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+/// Whether the engine takes these limits: otherwise every task would fail, one by one.
+fn taken(limits: &Limits, processors: u64) -> Result<(), PreflightError> {
+    if limits.milli_cpus > processors.saturating_mul(1000) {
+        return Err(PreflightError::Limits {
+            setting: "WORKERPOOL_WORKER_TASK_CPUS",
+            given: format!("{} thousandths of a processor", limits.milli_cpus),
+            bounds: format!("has {processors} processors"),
+        });
+    }
+    if limits.memory < LEAST_MEMORY {
+        return Err(PreflightError::Limits {
+            setting: "WORKERPOOL_WORKER_TASK_MEMORY",
+            given: format!("{} bytes of memory", limits.memory),
+            bounds: format!("gives {LEAST_MEMORY} at least"),
+        });
+    }
+    Ok(())
 }
 
 /// Asks scheduler, config server and chain whether everything fits; waits for those that do not answer.
@@ -367,6 +404,23 @@ mod tests {
                 .to_string()
                 .contains("WORKERPOOL_WORKER_ADVERTISED_VERSION=9.1.0")
         );
+    }
+
+    #[test]
+    fn limits_that_the_engine_refuses_are_told_before_the_first_task() {
+        let limits = settings().limits;
+        let (fits, few) = (
+            limits.milli_cpus.div_ceil(1000),
+            limits.milli_cpus / 1000 - 1,
+        );
+        assert!(taken(&limits, fits).is_ok());
+        let told = |limits: &Limits, processors| taken(limits, processors).unwrap_err().to_string();
+        assert!(told(&limits, few).contains("WORKERPOOL_WORKER_TASK_CPUS"));
+        let small = Limits {
+            memory: 4096,
+            ..limits
+        };
+        assert!(told(&small, fits).contains("WORKERPOOL_WORKER_TASK_MEMORY"));
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ use crate::patience::Pauses;
 use crate::pipeline::Notice;
 use crate::tasks::Tasks;
 
+/// A link that is not open by then is given up: something may accept connections there and never answer.
+const OPENING: Duration = Duration::from_secs(30);
 /// We say something at least this often.
 const BEAT: Duration = Duration::from_secs(15);
 /// A link that is silent for so long is dead: our beats are answered.
@@ -61,7 +63,12 @@ async fn link(tasks: &Tasks, after: &mut u64) -> String {
         Ok(request) => request,
         Err(error) => return error,
     };
-    let socket = match tokio_tungstenite::connect_async(request).await {
+    let opening = tokio_tungstenite::connect_async(request);
+    let opened = match tokio::time::timeout(OPENING, opening).await {
+        Ok(opened) => opened,
+        Err(_) => return format!("the link did not open within {} s", OPENING.as_secs()),
+    };
+    let socket = match opened {
         Ok((socket, _)) => socket,
         Err(SocketError::Http(answer)) if answer.status().as_u16() == 401 => {
             return match session.token(Some(&token)).await {

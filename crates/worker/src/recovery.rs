@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use poco::ids::TaskId;
 use wire::status::TaskNotificationType as Ask;
 
-use crate::journal::{Journal, Phase, Step};
+use crate::journal::Journal;
 
 /// How a replicate goes on after a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,27 +33,6 @@ pub fn resume(journal: Option<&Journal>, told: Option<Ask>) -> Resume {
         // Nothing is left to reveal, upload or clean.
         (None, Some(Ask::PleaseReveal | Ask::PleaseUpload | Ask::PleaseAbort)) => Resume::GiveUp,
         (None, _) => Resume::Nothing,
-    }
-}
-
-/// What a journal that was read back does first.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum First {
-    /// Do the step (again); every step finds what an earlier attempt left.
-    Act(Step),
-    /// Report what the step came to.
-    Tell(Step),
-    /// Go on with what the scheduler answered.
-    Follow(Ask),
-}
-
-/// What a journal that was read back does first.
-#[must_use]
-pub fn first(journal: &Journal) -> First {
-    match &journal.phase {
-        Phase::Begun => First::Act(journal.step),
-        Phase::Acted(_) => First::Tell(journal.step),
-        Phase::Told(next) => First::Follow(*next),
     }
 }
 
@@ -95,7 +74,7 @@ pub(crate) mod tests {
     use wire::status::ReplicateStatus;
 
     use super::*;
-    use crate::journal::Outcome;
+    use crate::journal::{Outcome, Phase, Step};
     use crate::pipeline::table::{self, TABLE};
 
     /// A journal of task 0x11… at a step.
@@ -110,45 +89,6 @@ pub(crate) mod tests {
             phase,
             ..Journal::new(authorization, None)
         }
-    }
-
-    #[test]
-    fn a_restart_in_the_middle_of_a_step_does_that_step_again() {
-        for row in &TABLE {
-            assert_eq!(
-                first(&journal_at(row.step, Phase::Begun)),
-                First::Act(row.step)
-            );
-        }
-    }
-
-    #[test]
-    fn a_restart_between_a_step_and_its_report_reports_what_it_came_to() {
-        for row in &TABLE {
-            for status in [row.done, row.failed] {
-                assert_eq!(
-                    first(&journal_at(
-                        row.step,
-                        Phase::Acted(Box::new(Outcome::plain(status)))
-                    )),
-                    First::Tell(row.step)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_restart_after_the_report_follows_the_schedulers_answer() {
-        let journal = journal_at(Step::Start, Phase::Told(Ask::PleaseDownloadApp));
-        assert_eq!(first(&journal), First::Follow(Ask::PleaseDownloadApp));
-        assert_eq!(
-            table::receive(&journal, Ask::PleaseDownloadApp),
-            table::Reception::Begin(Step::DownloadApp)
-        );
-        assert_eq!(
-            first(&journal_at(Step::Contribute, Phase::Told(Ask::PleaseWait))),
-            First::Follow(Ask::PleaseWait)
-        );
     }
 
     #[test]

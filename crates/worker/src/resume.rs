@@ -2,6 +2,7 @@
 //! folders of tasks that are over. Which way each replicate goes is decided in [`crate::recovery`]; this does it.
 
 use poco::units::BlockNumber;
+use store::StoreError;
 use wire::message::TaskNotification;
 use wire::status::TaskNotificationType as Ask;
 
@@ -16,18 +17,14 @@ use crate::recovery::{self, Resume};
 use crate::tasks::Tasks;
 
 /// Takes up what was being done when the worker ended (spec `worker.md` §5.10).
-pub(crate) async fn recover(tasks: &Tasks) {
+///
+/// # Errors
+/// The journals cannot be read. Then nothing may be done: taking other work would leave reveals undone that are owed.
+pub(crate) async fn recover(tasks: &Tasks) -> Result<(), StoreError> {
     let shared = tasks.shared();
     let head = preflight::head(&shared.hub).await;
     let told = interrupted(shared, head).await;
-    let journals = match journal::all(&shared.store).await {
-        Ok(journals) => journals,
-        Err(error) => {
-            tracing::error!(%error, "the journals cannot be read; nothing is resumed");
-            return;
-        }
-    };
-    for mut journal in journals {
+    for mut journal in journal::all(&shared.store).await? {
         let notification = told
             .iter()
             .find(|notification| notification.chain_task_id == journal.task);
@@ -56,6 +53,7 @@ pub(crate) async fn recover(tasks: &Tasks) {
             resume_without_journal(tasks, notification).await;
         }
     }
+    Ok(())
 }
 
 async fn interrupted(shared: &Shared, head: BlockNumber) -> Vec<TaskNotification> {

@@ -1,5 +1,5 @@
 //! Sending the reveal (spec `worker.md` §5.5): when the chain has reached the block of consensus and says that this worker's result won.
-//! Bounded by the reveal deadline (Q22), and never told as failed while it may be mined (Q23).
+//! Bounded by the task's deadlines (Q22), and never told as failed while it may be mined (Q23).
 
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolCall;
@@ -47,7 +47,7 @@ async fn try_reveal(work: &Work, journal: &Journal) -> Result<ChainReceipt, Caus
     let digest = journal.digest.ok_or(Cause::DeterminismHashNotFound)?;
     let key = format!("reveal:{}", work.task);
     wait_for_block(work, block).await?;
-    let deadline = match due(work, digest).await {
+    let deadline = match due(work, digest).await? {
         Standing::Done => return contribute::receipt(work, &key, None).await,
         Standing::Cannot => return Err(Cause::CannotReveal),
         Standing::Due(deadline) => deadline,
@@ -102,18 +102,24 @@ async fn is_done(work: &Work, digest: B256) -> Option<bool> {
     Some(standing(work, digest).await? == Standing::Done)
 }
 
-/// Asks a few times: a node of a group may not have the consensus yet.
-async fn due(work: &Work, digest: B256) -> Standing {
-    for attempt in 1..=3 {
+/// Asks a few times: a node of a group may not have the consensus yet. A chain that does not answer has said nothing: it is asked until
+/// the task is over.
+async fn due(work: &Work, digest: B256) -> Result<Standing, Cause> {
+    let deadline = work.description().await?.final_deadline;
+    let mut pauses = Pauses::between(work.shared.block_time, work.shared.block_time * 4);
+    let mut refused = 0;
+    loop {
         match standing(work, digest).await {
-            Some(Standing::Cannot) | None => {}
-            Some(other) => return other,
-        }
-        if attempt < 3 {
-            tokio::time::sleep(work.shared.block_time * 6).await;
+            Some(Standing::Cannot) if refused == 2 => return Ok(Standing::Cannot),
+            Some(Standing::Cannot) => {
+                refused += 1;
+                tokio::time::sleep(work.shared.block_time * 6).await;
+            }
+            Some(other) => return Ok(other),
+            None if pauses.rest(Some(deadline)).await => {}
+            None => return Err(Cause::ChainUnreachable),
         }
     }
-    Standing::Cannot
 }
 
 async fn standing(work: &Work, digest: B256) -> Option<Standing> {

@@ -209,7 +209,7 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
     loops.spawn(check(Arc::clone(&shared), vitals.clone()));
     let period = Duration::from_millis(scheduler.ask_for_replicate_period.max(100));
     let ended = tokio::select! {
-        () = duty(&tasks, &vitals, period, &mut loops, &part) => Ok(()),
+        done = duty(&tasks, &vitals, period, &mut loops, &part) => done.map_err(RunError::Store),
         Some(error) = broken.recv() => Err(RunError::Store(error)),
         () = part.triggered() => Ok(()),
     };
@@ -247,10 +247,10 @@ async fn duty(
     period: Duration,
     loops: &mut JoinSet<()>,
     part: &Shutdown,
-) {
+) -> Result<(), StoreError> {
     let stop = part.token().clone();
     let granted = register(tasks.shared(), vitals).await;
-    resume::recover(tasks).await;
+    resume::recover(tasks).await?;
     if granted.events {
         loops.spawn(push::listen(tasks.clone(), stop.clone()));
     } else {
@@ -260,6 +260,7 @@ async fn duty(
     }
     loops.spawn(demand::ask(tasks.clone(), period, stop));
     ping(tasks, vitals).await;
+    Ok(())
 }
 
 /// Registers, with growing pauses until it is done (Q2).

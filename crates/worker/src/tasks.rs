@@ -1,8 +1,7 @@
 //! The replicates that are alive: one actor each, found by task. What is told about a task goes into its mailbox; a task that is not
 //! here is told nothing.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chassis::crash;
@@ -33,6 +32,8 @@ struct Inner {
     shared: Arc<Shared>,
     stop: CancellationToken,
     alive: Mutex<HashMap<TaskId, mpsc::Sender<Notice>>>,
+    /// Those whose journal is being written.
+    begun: Mutex<HashSet<TaskId>>,
     tracker: TaskTracker,
     broken: mpsc::Sender<StoreError>,
 }
@@ -49,6 +50,7 @@ impl Tasks {
             shared,
             stop,
             alive: Mutex::default(),
+            begun: Mutex::default(),
             tracker: TaskTracker::new(),
             broken,
         };
@@ -128,6 +130,30 @@ impl Tasks {
                 }
             }
         }
+        // Asked again: the check took its time, and two actors of one task would write one journal.
+        if !self
+            .inner
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task)
+        {
+            tracing::warn!(%task, "the task is given again while it is being begun");
+            return;
+        }
+        self.begin(authorization, slot, resumed).await;
+        self.inner
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
+    }
+
+    async fn begin(&self, authorization: WorkerpoolAuthorization, slot: Held, resumed: bool) {
+        let task = authorization.chain_task_id;
+        if self.knows(task) {
+            return;
+        }
         crash::point(crate::ASSIGNED_POINT);
         let journal = Journal {
             resumed,
@@ -146,12 +172,17 @@ impl Tasks {
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         self.alive().insert(task, sender);
         let replicate = Replicate {
-            work: Arc::new(Work::new(Arc::clone(self.shared()), task)),
+            work: Arc::new(Work::new(
+                Arc::clone(self.shared()),
+                task,
+                journal.final_deadline,
+            )),
             journal,
             slot,
             mailbox,
             stop: self.inner.stop.clone(),
             later: VecDeque::new(),
+            unannounced: None,
         };
         let tasks = self.clone();
         self.inner.tracker.spawn(async move {

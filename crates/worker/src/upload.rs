@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use url::Url;
+use wire::error::{ClientError, Kind};
 use wire::message::{ReplicateStatusDetails, ResultModel};
 use wire::result_proxy::ResultProxyClient;
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
@@ -13,6 +14,9 @@ use crate::journal::{Journal, Outcome};
 use crate::outputs::computed;
 use crate::patience::Pauses;
 use crate::pipeline::work::{Acted, Work};
+
+/// How often a proxy may refuse before its word is final.
+const REFUSALS: u32 = 6;
 
 /// Uploads, or finds that it was done.
 pub(crate) async fn upload(work: &Work, journal: &Journal) -> Acted {
@@ -64,7 +68,8 @@ async fn link(work: &Work, journal: &Journal) -> Result<String, String> {
     let proxy = proxy(work, description).await?;
     let client = ResultProxyClient::new(proxy).map_err(|error| error.to_string())?;
     let mut pauses = Pauses::new();
-    for attempt in 1..=6 {
+    let mut refused = 0;
+    loop {
         let error = match attempt_upload(work, journal, &client).await {
             Ok(link) => return Ok(link),
             Err(error) => error,
@@ -73,40 +78,59 @@ async fn link(work: &Work, journal: &Journal) -> Result<String, String> {
         match client.ipfs_hash(work.task).await {
             Ok(Some(hash)) => return Ok(poco::result_link::ipfs(&hash)),
             Ok(None) => {
-                tracing::warn!(task = %work.task, attempt, %error, "the result proxy does not take the result")
+                tracing::warn!(task = %work.task, %error, "the result proxy does not take the result")
             }
             Err(second) => {
-                tracing::warn!(task = %work.task, attempt, %error, %second, "the result proxy does not answer")
+                tracing::warn!(task = %work.task, %error, %second, "the result proxy does not answer")
             }
         }
-        if attempt == 6 || !pauses.rest(Some(description.final_deadline)).await {
-            return Err(error);
+        // A proxy that is away is waited for: the result is revealed, and nobody but the revealers has it. One that refuses is asked a few
+        // times more, since its node may be behind ours.
+        if error.is_refusal() {
+            refused += 1;
+        }
+        if refused == REFUSALS || !pauses.rest(Some(description.final_deadline)).await {
+            return Err(error.to_string());
         }
     }
-    Err("the result proxy does not take the result".to_owned())
+}
+
+/// Why one attempt came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error(transparent)]
+    Proxy(#[from] ClientError),
+    #[error("{0}")]
+    Ours(String),
+}
+
+impl AttemptError {
+    /// The proxy answered, and asking again will hardly change its mind; nor will what is wrong here mend itself.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Proxy(ClientError::Unauthorized { .. }) | Self::Ours(_) => true,
+            Self::Proxy(error) => matches!(error.kind(), Kind::Terminal | Kind::Bug),
+        }
+    }
 }
 
 async fn attempt_upload(
     work: &Work,
     journal: &Journal,
     client: &ResultProxyClient,
-) -> Result<String, String> {
+) -> Result<String, AttemptError> {
     let authorization = &journal.authorization;
     let signature = poco::signing::sign_prefixed(&work.shared.signer, authorization.hash())
-        .map_err(|error| error.to_string())?;
-    let token = client
-        .token(authorization, &signature)
-        .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| AttemptError::Ours(error.to_string()))?;
+    let token = client.token(authorization, &signature).await?;
     let archive = work.folder.archive();
-    let zip = tokio::fs::read(&archive)
-        .await
-        .map_err(|error| format!("cannot read {}: {error}", archive.display()))?;
+    let zip = tokio::fs::read(&archive).await.map_err(|error| {
+        AttemptError::Ours(format!("cannot read {}: {error}", archive.display()))
+    })?;
     let digest = journal.digest.unwrap_or_default().to_string();
     let sent = client
         .upload(&token, &ResultModel::standard(work.task, zip, digest))
-        .await
-        .map_err(|error| error.to_string())?;
+        .await?;
     // The link on chain names what the proxy has, whatever form its answer had.
     match client.ipfs_hash(work.task).await {
         Ok(Some(hash)) => Ok(poco::result_link::ipfs(&hash)),
@@ -115,7 +139,7 @@ async fn attempt_upload(
             .next()
             .filter(|cid| !cid.is_empty())
             .map(poco::result_link::ipfs)
-            .ok_or_else(|| format!("no link in {sent:?}")),
+            .ok_or_else(|| AttemptError::Ours(format!("no link in {sent:?}"))),
     }
 }
 
@@ -186,7 +210,10 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(v6) => match v6.to_ipv4() {
             Some(v4) => is_public(IpAddr::V4(v4)),
             None => {
-                !(v6.is_unique_local()
+                // NAT64 and 6to4 carry an IPv4 address on to where only this machine's network may reach.
+                let carries_v4 = matches!(v6.segments(), [0x64, 0xff9b, ..] | [0x2002, ..]);
+                !(carries_v4
+                    || v6.is_unique_local()
                     || v6.is_unicast_link_local()
                     || v6.is_multicast()
                     || v6.is_unspecified()
@@ -198,7 +225,22 @@ fn is_public(address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_public;
+    use super::{AttemptError, is_public};
+    use wire::error::ClientError;
+
+    #[test]
+    fn a_proxy_that_is_away_is_waited_for_and_one_that_refuses_is_not() {
+        let answered = |status| {
+            AttemptError::from(ClientError::Status {
+                url: "http://proxy/v1/results".to_owned(),
+                status,
+                body: String::new(),
+            })
+        };
+        assert!(!answered(503).is_refusal());
+        assert!(answered(413).is_refusal() && answered(400).is_refusal());
+        assert!(AttemptError::Ours("cannot read".to_owned()).is_refusal());
+    }
 
     #[test]
     fn a_deal_cannot_send_a_worker_into_its_own_network() {
@@ -215,6 +257,8 @@ mod tests {
             "fd00::1",
             "fe80::1",
             "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
             "224.0.0.1",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");

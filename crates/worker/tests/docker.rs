@@ -75,6 +75,7 @@ impl World {
                 disk: 64 << 20,
                 logs: 1 << 20,
             },
+            gpu: false,
             timeout: Duration::from_secs(60),
         }
     }
@@ -243,6 +244,21 @@ async fn a_run_that_ended_while_the_worker_was_away_is_found_and_not_run_again()
         std::fs::read_to_string(world.path("out/runs")).unwrap(),
         "once\n"
     );
+}
+
+#[tokio::test]
+async fn a_run_whose_container_was_removed_is_run_again_from_an_empty_folder() {
+    let world = World::new("again").await;
+    let request = world.sh("echo once >> /iexec_out/runs; [ ! -e /iexec_out/old ]");
+    std::fs::write(world.path("out/old"), "of a run that was cut short").unwrap();
+    for _ in 0..2 {
+        let finished = world.run_request(&request).await;
+        assert_eq!(finished.ended, Ended::Exited(0));
+        assert_eq!(
+            std::fs::read_to_string(world.path("out/runs")).unwrap(),
+            "once\n"
+        );
+    }
 }
 
 #[tokio::test]

@@ -152,6 +152,24 @@ impl Engine {
             .map_err(|error| self.error("answer a ping", error))
     }
 
+    /// How many processors the engine's machine has.
+    ///
+    /// # Errors
+    /// The engine does not answer, or does not say.
+    pub async fn processors(&self) -> Result<u64, DockerError> {
+        let info = self.docker.info().await;
+        let count = info
+            .map_err(|error| self.error("describe its machine", error))?
+            .ncpu;
+        count
+            .and_then(|count| u64::try_from(count).ok())
+            .ok_or_else(|| DockerError::Refused {
+                action: "describe its machine".to_owned(),
+                reason: "it does not say how many processors there are".to_owned(),
+                status: None,
+            })
+    }
+
     /// The error for what `action` brought.
     pub(crate) fn error(&self, action: impl Into<String>, error: Bollard) -> DockerError {
         DockerError::of(action, &self.host, error)

@@ -64,7 +64,29 @@ impl PullError {
     /// True when the same pull may work in a moment.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Engine(DockerError::NoAnswer { .. })
+        )
+    }
+
+    /// True when this machine is to blame: another worker would get the image.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Engine(DockerError::Refused { reason, .. }) => {
+                let reason = reason.to_lowercase();
+                [
+                    "no space left",
+                    "read-only file system",
+                    "input/output error",
+                ]
+                .iter()
+                .any(|words| reason.contains(words))
+            }
+            Self::Engine(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -99,12 +121,24 @@ fn with_tag(reference: &str) -> String {
     }
 }
 
+/// Whether the text can be a reference at all. It is part of a path of the engine's API, and a stranger wrote it.
+fn is_reference(text: &str) -> bool {
+    let ordinary =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
+    !text.is_empty()
+        && text.chars().all(ordinary)
+        && text.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
 impl Engine {
     /// True when the image is on this machine.
     ///
     /// # Errors
     /// The engine does not answer.
     pub async fn has_image(&self, reference: &str) -> Result<bool, DockerError> {
+        if !is_reference(reference) {
+            return Ok(false);
+        }
         match self.docker.inspect_image(&with_tag(reference)).await {
             Ok(_) => Ok(true),
             Err(error) => {
@@ -127,6 +161,13 @@ impl Engine {
     /// # Errors
     /// Why it did not come. The image may be there all the same, from an earlier pull: see [`Engine::has_image`].
     pub async fn pull(&self, reference: &str, limit: Duration) -> Result<(), PullError> {
+        if !is_reference(reference) {
+            return Err(PullError::NotFound {
+                image: format!("{reference:?}"),
+                registry: registry(reference).to_owned(),
+                reason: "this is not the reference of an image".to_owned(),
+            });
+        }
         let timed_out = || PullError::TimedOut {
             image: reference.to_owned(),
             registry: registry(reference).to_owned(),
@@ -262,10 +303,38 @@ mod tests {
             ),
             PullError::NotFound { .. }
         ));
-        assert!(matches!(
-            said(500, "write /var/lib/docker: no space left on device"),
-            PullError::Engine(_)
-        ));
+    }
+
+    #[test]
+    fn a_full_disk_or_a_silent_engine_is_this_machines_fault_and_says_nothing_about_the_image() {
+        let full = said(500, "write /var/lib/docker: no space left on device");
+        assert!(matches!(&full, PullError::Engine(_)) && full.is_ours());
+        let silent = PullError::Engine(DockerError::NoAnswer {
+            host: "unix:///x".to_owned(),
+            reason: "connection closed".to_owned(),
+        });
+        assert!(silent.is_ours() && silent.may_pass());
+        assert!(!said(500, "no matching manifest for linux/amd64").is_ours());
+        assert!(!said(404, "manifest unknown").is_ours());
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_a_reference_never_becomes_a_path_of_the_engines_api() {
+        for text in [
+            "",
+            "a b",
+            "../containers/x",
+            "a?b=c",
+            "a/%2e%2e/b",
+            "a#b",
+            "a//b",
+            "a\nb",
+        ] {
+            assert!(!is_reference(text), "{text:?}");
+        }
+        for text in ["app", "127.0.0.1:5000/a/b:1.0", "a/b@sha256:aa", "A_b-c"] {
+            assert!(is_reference(text), "{text:?}");
+        }
     }
 
     #[test]

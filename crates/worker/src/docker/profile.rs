@@ -1,10 +1,10 @@
 //! How tightly a container is held (spec `worker.md` S6). One function makes the engine's settings, so that what an application may do
-//! can be read in one place. It never grants privileges, host namespaces, devices, the engine's socket, or a mount beside the task's own.
+//! can be read in one place. It never grants privileges, host namespaces, devices other than GPUs, the engine's socket, or a mount beside the task's own.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use bollard::models::{HostConfig, HostConfigLogConfig};
+use bollard::models::{DeviceRequest, HostConfig, HostConfigLogConfig};
 use serde::{Deserialize, Serialize};
 
 /// Where an application finds its inputs.
@@ -84,6 +84,16 @@ pub fn host_config(
             ..shared
         },
     }
+}
+
+/// What gives an application every GPU of the machine: only for a deal that demands one, on a worker that offers one (Q36).
+#[must_use]
+pub(super) fn all_gpus() -> Vec<DeviceRequest> {
+    vec![DeviceRequest {
+        count: Some(-1),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    }]
 }
 
 /// Bytes that the engine's own copy of the streams may take in one of its three files. Larger than the cap because the engine keeps

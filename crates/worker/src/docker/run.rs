@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
-use bollard::models::{ContainerCreateBody, ContainerState, ContainerStateStatusEnum};
+use bollard::models::{ContainerCreateBody, ContainerState, ContainerStateStatusEnum, HostConfig};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     StartContainerOptions, StopContainerOptions, WaitContainerOptions,
@@ -16,7 +16,7 @@ use poco::units::Timestamp;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::profile::host_config;
+use super::profile::{all_gpus, host_config};
 pub use super::spool::Streams;
 use super::{DockerError, Engine, Limits, Profile};
 use crate::outputs::size;
@@ -49,6 +49,8 @@ pub struct RunRequest {
     pub profile: Profile,
     /// What it may use.
     pub limits: Limits,
+    /// It gets the machine's GPUs.
+    pub gpu: bool,
     /// How long it may run.
     pub timeout: Duration,
 }
@@ -114,7 +116,7 @@ impl Engine {
     /// The engine does not answer, or its files cannot be written. A later call takes the container over.
     pub async fn run(&self, request: &RunRequest) -> Result<Finished, DockerError> {
         let state = match self.state_of(&request.name).await? {
-            Some(state) if was_started(&state) => {
+            Some(state) if was_started(&state) && !was_cut_short(&state, booted()) => {
                 tracing::info!(container = request.name, status = ?state.status, "taking over a container that is already there");
                 state
             }
@@ -122,6 +124,8 @@ impl Engine {
                 if other.is_some() {
                     self.remove(&request.name).await?;
                 }
+                // A run that was cut short, or whose container somebody removed, left files that this one would not have made.
+                self.empty(&request.output, &request.image).await?;
                 match self.launch(request).await {
                     Ok(()) => {}
                     Err(error @ (DockerError::NoAnswer { .. } | DockerError::Disk { .. })) => {
@@ -146,13 +150,16 @@ impl Engine {
             cmd: (!request.arguments.is_empty()).then(|| request.arguments.clone()),
             env: Some(request.env.clone()),
             labels: Some([(TASK_LABEL.to_owned(), request.task.clone())].into()),
-            host_config: Some(host_config(
-                request.profile,
-                &request.limits,
-                &request.input,
-                &request.output,
-                request.network.as_deref(),
-            )),
+            host_config: Some(HostConfig {
+                device_requests: request.gpu.then(all_gpus),
+                ..host_config(
+                    request.profile,
+                    &request.limits,
+                    &request.input,
+                    &request.output,
+                    request.network.as_deref(),
+                )
+            }),
             ..ContainerCreateBody::default()
         };
         let created = self.docker.create_container(Some(options), body).await;
@@ -392,6 +399,21 @@ fn was_started(state: &ContainerState) -> bool {
         && started_at(state).is_some()
 }
 
+/// Whether the machine went down under the container: the engine then gives it an end that is not the application's.
+fn was_cut_short(state: &ContainerState, booted: Option<Timestamp>) -> bool {
+    let is_before = |time: Option<Timestamp>| time.is_some_and(|time| Some(time) < booted);
+    state.status == Some(ContainerStateStatusEnum::EXITED)
+        && is_before(started_at(state))
+        && !is_before(finished_at(state))
+}
+
+/// When this machine was started.
+fn booted() -> Option<Timestamp> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let seconds = text.lines().find_map(|line| line.strip_prefix("btime "))?;
+    seconds.trim().parse().ok().map(Timestamp::from_secs)
+}
+
 fn started_at(state: &ContainerState) -> Option<Timestamp> {
     state.started_at.as_deref().and_then(instant)
 }
@@ -441,6 +463,21 @@ mod tests {
         );
         assert_eq!(instant("0001-01-01T00:00:00Z"), None);
         assert_eq!(instant("soon"), None);
+    }
+
+    #[test]
+    fn a_run_under_which_the_machine_went_down_is_not_taken_for_one_that_ended() {
+        let state = |finished: &str| ContainerState {
+            status: Some(ContainerStateStatusEnum::EXITED),
+            started_at: Some("2023-11-14T22:00:00Z".to_owned()),
+            finished_at: Some(finished.to_owned()),
+            ..ContainerState::default()
+        };
+        let booted = instant("2023-11-14T23:00:00Z");
+        assert!(was_cut_short(&state("2023-11-14T23:00:09Z"), booted));
+        assert!(!was_cut_short(&state("2023-11-14T22:59:00Z"), booted));
+        assert!(!was_cut_short(&state("2023-11-14T23:00:09Z"), None));
+        assert!(super::booted().is_some_and(|booted| booted < now()));
     }
 
     #[test]

@@ -93,7 +93,13 @@ fn folder(iexec_out: &Path, path: &Path) -> std::io::Result<B256> {
     let mut children = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
-        let hash = place::inside(iexec_out, &entry.path()).and_then(|real| file(&real).ok());
+        let hash = match place::inside(iexec_out, &entry.path()).map(|real| file(&real)) {
+            // Other workers may read what this user may not: a digest without it would be a wrong one.
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(error);
+            }
+            hashed => hashed.and_then(Result::ok),
+        };
         children.push((entry.file_name().to_string_lossy().into_owned(), hash));
     }
     Ok(poco::digest::folder(children))

@@ -34,6 +34,11 @@ pub fn inside(folder: &Path, path: &Path) -> Option<PathBuf> {
 /// # Errors
 /// It is not there, not readable, or not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+    // Asked before it is opened too: opening alone can make a device do something.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(irregular());
+    }
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(NONBLOCK)
@@ -41,9 +46,6 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ))
+        Err(irregular())
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(work: &Work, journal: &Journal) -> Acted {
     work.shared.metrics.computed(finished.elapsed);
     if matches!(
         finished.ended,
-        Ended::TooMuchText | Ended::TooMuchDisk | Ended::Vanished
+        Ended::TooMuchText | Ended::TooMuchDisk | Ended::OutOfMemory | Ended::Vanished
     ) {
         return failed(Cause::AppComputeFailed).into();
     }
@@ -135,6 +135,7 @@ async fn attempt(
         network,
         profile: settings.profile,
         limits: settings.limits,
+        gpu: settings.gpu && description.tag.gpu(),
         timeout: description.max_execution,
     };
     engine.run(&request).await.map(Some)

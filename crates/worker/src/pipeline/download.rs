@@ -27,22 +27,25 @@ pub(super) async fn app(work: &Work) -> Acted {
         settings.pull_shortest,
         settings.pull_longest,
     );
-    if let Err(error) = pull(work, &description.image, limit).await {
+    let pulled = pull(work, &description.image, limit).await;
+    if let Err(error) = &pulled {
         tracing::warn!(task = %work.task, image = description.image, %error, "the application's image does not come");
     }
+    let ours = pulled.is_err_and(|error| error.is_ours());
     // Whatever the pull said: what counts is whether the image is here.
     match has_image(work, &description.image).await {
         Some(true) => Outcome::plain(ReplicateStatus::AppDownloaded).into(),
-        Some(false) => {
+        Some(false) if !ours => {
             error_hook(
                 work,
+                description.has_callback(),
                 ReplicateStatus::AppDownloadFailed,
                 Cause::AppImageDownloadFailed,
             )
             .await
         }
-        // This worker's engine does not answer: that says nothing about the image, and must not become a result.
-        None => failed(Cause::PostComputeFailedUnknownIssue).into(),
+        // This worker's engine or disk fails: that says nothing about the image, and must not become a result.
+        _ => failed(Cause::PostComputeFailedUnknownIssue).into(),
     }
 }
 
@@ -87,7 +90,9 @@ pub(super) async fn data(work: &Work) -> Acted {
 }
 
 /// Turns a download that failed into a result that can be contributed.
-async fn error_hook(work: &Work, status: ReplicateStatus, cause: Cause) -> Acted {
+///
+/// Not for a deal with a callback: its digest is that of the callback's bytes, an error has none, and no other could be finalized.
+async fn error_hook(work: &Work, callback: bool, status: ReplicateStatus, cause: Cause) -> Acted {
     let (folder, wording, limit) = (
         work.folder.clone(),
         work.shared.settings.wording,
@@ -103,7 +108,7 @@ async fn error_hook(work: &Work, status: ReplicateStatus, cause: Cause) -> Acted
         outputs::archive::pack(&out, &folder.archive(), limit)?;
         let computed = computed::read(&out)?;
         computed::write(&folder.output(), &computed)?;
-        digest::of(&computed, &out, false)
+        digest::of(&computed, &out, callback)
     });
     match made
         .await
@@ -118,7 +123,7 @@ async fn error_hook(work: &Work, status: ReplicateStatus, cause: Cause) -> Acted
             },
         },
         Err(error) => {
-            tracing::error!(task = %work.task, error, "the error result cannot be written");
+            tracing::error!(task = %work.task, error, "the failure does not become a result");
             Outcome::because(status, Cause::PostComputeFailedUnknownIssue).into()
         }
     }

@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wire::message::TaskNotificationExtra;
 use wire::scheduler::StatusAnswer;
-use wire::status::{ReplicateStatusCause as Cause, TaskAbortCause, TaskNotificationType as Ask};
+use wire::status::{
+    ReplicateStatus, ReplicateStatusCause as Cause, TaskAbortCause, TaskNotificationType as Ask,
+};
 
 use self::report::Reported;
 use self::table::{OnAbort, Reception, Row};
@@ -30,6 +32,9 @@ use crate::slots::Held;
 
 /// How long a short step may go on after the worker was told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a reveal waits for its announcement to be heard.
+const ANNOUNCEMENT: Duration = Duration::from_secs(60);
 
 /// Something a task is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct Replicate {
     pub stop: CancellationToken,
     /// What was told before its time.
     pub later: VecDeque<Notice>,
+    /// What the scheduler should have been told before the step, and could not.
+    pub unannounced: Option<ReplicateStatus>,
 }
 
 /// What ended a step.
@@ -94,14 +101,7 @@ impl Replicate {
             .doing
             .filter(|_| !(self.journal.resumed && row.step == Step::Start));
         if let Some(doing) = announced {
-            match report::send(
-                &self.work,
-                &self.journal,
-                &journal::Outcome::plain(doing),
-                &self.stop,
-            )
-            .await
-            {
+            match self.announce(row.step, doing).await {
                 Reported::Answer(StatusAnswer::Refused(_)) => {
                     let notice = Notice {
                         ask: Ask::PleaseAbort,
@@ -134,10 +134,28 @@ impl Replicate {
         self.journal.phase = Phase::Acted(Box::new(outcome));
         self.journal.resumed = false;
         self.save().await?;
-        if row.on_abort == OnAbort::StopContainer {
+        if row.step == Step::Compute {
             self.leave_slot().await?;
         }
         Ok(true)
+    }
+
+    /// Says that a step begins. A scheduler that is away holds up everything but a reveal, which the chain takes for a while only, and
+    /// whose omission costs the stake: that is announced afterwards.
+    async fn announce(&mut self, step: Step, doing: ReplicateStatus) -> Reported {
+        let outcome = journal::Outcome::plain(doing);
+        let sending = report::send(&self.work, &self.journal, &outcome, &self.stop);
+        if step != Step::Reveal {
+            return sending.await;
+        }
+        match tokio::time::timeout(ANNOUNCEMENT, sending).await {
+            Ok(reported) => reported,
+            Err(_) => {
+                tracing::warn!(task = %self.work.task, "the scheduler does not hear of the reveal, which does not wait for it");
+                self.unannounced = Some(doing);
+                Reported::Answer(StatusAnswer::Accepted(None))
+            }
+        }
     }
 
     /// Does the step, listening meanwhile.
@@ -187,6 +205,14 @@ impl Replicate {
         };
         let row = table::row(self.journal.step);
         let [_, _, told] = row.points;
+        if let Some(doing) = self.unannounced.take() {
+            let doing = journal::Outcome::plain(doing);
+            if let Reported::Stopped =
+                report::send(&self.work, &self.journal, &doing, &self.stop).await
+            {
+                return Ok(false);
+            }
+        }
         let over = matches!(row.step, Step::Complete | Step::Abort);
         let next = match report::send(&self.work, &self.journal, &outcome, &self.stop).await {
             Reported::Answer(answer) => next_after(answer, &outcome),
@@ -268,6 +294,11 @@ impl Replicate {
 
     async fn begin(&mut self, step: Step, notice: &Notice) -> Result<(), StoreError> {
         self.journal.begin(step);
+        if !self.journal.needs_slot() && self.slot.is_some() {
+            // An error result is contributed without computing: it must not keep other tasks waiting until the consensus.
+            self.journal.slot = None;
+            self.slot = None;
+        }
         if step == Step::Compute {
             self.journal.container = Some(compute::container_name(&self.work));
         }
@@ -340,8 +371,6 @@ async fn stopped(stop: &CancellationToken, step: Step) {
 
 #[cfg(test)]
 mod tests {
-    use wire::status::ReplicateStatus;
-
     use super::*;
     use crate::journal::Outcome;
 

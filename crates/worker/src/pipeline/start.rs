@@ -20,7 +20,11 @@ pub(super) async fn check(work: &Work) -> Acted {
     };
     let outcome = match work.cannot_contribute(None).await {
         Some(cause) => failed(cause),
-        None => match refusal(description, work.shared.settings.pool) {
+        None => match refusal(
+            description,
+            work.shared.settings.pool,
+            work.shared.settings.gpu,
+        ) {
             Some((cause, reason)) => {
                 tracing::warn!(task = %work.task, cause = cause.name(), reason, "this task is refused");
                 failed(cause)
@@ -35,6 +39,7 @@ pub(super) async fn check(work: &Work) -> Acted {
 fn refusal(
     description: &TaskDescription,
     pool: alloy_primitives::Address,
+    gpu: bool,
 ) -> Option<(Cause, &'static str)> {
     let params = &description.params;
     let rows = [
@@ -49,6 +54,11 @@ fn refusal(
                 || description.tag.is_impossible(),
             Cause::TeeNotSupported,
             "it demands an enclave, which this worker does not have",
+        ),
+        (
+            description.tag.gpu() && !gpu,
+            Cause::TaskDescriptionInvalid,
+            "it demands a GPU, which this worker does not offer (IEXEC_WORKER_GPU_ENABLED)",
         ),
         (
             params.result_encryption,
@@ -87,7 +97,17 @@ mod tests {
 
     #[test]
     fn a_standard_task_of_our_pool_is_taken() {
-        assert_eq!(refusal(&standard_task(), Address::repeat_byte(5)), None);
+        let pool = Address::repeat_byte(5);
+        assert_eq!(refusal(&standard_task(), pool, false), None);
+        let mut bits = Tag::NONE.0;
+        bits.0[30] |= 1;
+        let on_gpu = TaskDescription {
+            tag: Tag(bits),
+            ..standard_task()
+        };
+        assert!(on_gpu.tag.gpu());
+        assert_eq!(refusal(&on_gpu, pool, true), None);
+        assert!(refusal(&on_gpu, pool, false).is_some());
     }
 
     #[test]
@@ -138,7 +158,7 @@ mod tests {
         ];
         for (description, cause) in rows {
             assert_eq!(
-                refusal(&description, pool).map(|(cause, _)| cause),
+                refusal(&description, pool, false).map(|(cause, _)| cause),
                 Some(cause),
                 "{description:?}"
             );

@@ -10,7 +10,7 @@ use alloy_primitives::B256;
 use poco::status::ChainTaskStatus;
 use poco::units::Timestamp;
 use wire::message::TaskNotificationExtra;
-use wire::status::{TaskAbortCause, TaskNotificationType as Ask};
+use wire::status::{ReplicateStatus, TaskAbortCause, TaskNotificationType as Ask};
 
 use super::Notice;
 use super::work::Work;
@@ -37,6 +37,7 @@ struct Seen {
     status: ChainTaskStatus,
     consensus: B256,
     contribution_deadline: Timestamp,
+    reveal_deadline: Timestamp,
     final_deadline: Timestamp,
 }
 
@@ -78,6 +79,7 @@ impl Watch {
                 status,
                 consensus: task.consensusValue,
                 contribution_deadline: seconds(task.contributionDeadline),
+                reveal_deadline: seconds(task.revealDeadline),
                 final_deadline: seconds(task.finalDeadline),
             };
             let verdict = judge(&self.journal, &seen, clock::now());
@@ -130,6 +132,8 @@ impl Watch {
 fn judge(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
     use TaskAbortCause::{ConsensusReached, ContributionTimeout, Unknown};
     let revealed = journal.step >= Step::Reveal;
+    let failed =
+        journal.step == Step::Reveal && journal.reported == Some(ReplicateStatus::RevealFailed);
     let ours = journal
         .digest
         .map(|digest| poco::contribution::result_hash(journal.task, digest));
@@ -138,6 +142,14 @@ fn judge(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
         ChainTaskStatus::Completed => Verdict::Abort(ConsensusReached),
         ChainTaskStatus::Failed => Verdict::Abort(Unknown),
         _ if now >= seen.final_deadline.saturating_add(MARGIN) => Verdict::Abort(Unknown),
+        // A reveal that failed, for a node that was away or a scheduler that did not want to hear of it, is owed as long as it is taken.
+        ChainTaskStatus::Revealing if failed && now < seen.reveal_deadline => {
+            if ours == Some(seen.consensus) {
+                Verdict::Reveal
+            } else {
+                Verdict::Wait
+            }
+        }
         ChainTaskStatus::Revealing if !revealed => {
             if ours == Some(seen.consensus) && journal.step == Step::Contribute {
                 Verdict::Reveal
@@ -172,6 +184,7 @@ mod tests {
             status,
             consensus,
             contribution_deadline: Timestamp::from_secs(1000),
+            reveal_deadline: Timestamp::from_secs(1500),
             final_deadline: Timestamp::from_secs(2000),
         }
     }
@@ -192,6 +205,23 @@ mod tests {
         assert_eq!(
             judge(&journal, &theirs, Timestamp(0)),
             Verdict::Abort(TaskAbortCause::ConsensusReached)
+        );
+    }
+
+    #[test]
+    fn a_reveal_that_failed_is_tried_again_until_its_deadline() {
+        let journal = Journal {
+            reported: Some(ReplicateStatus::RevealFailed),
+            ..journal(Step::Reveal)
+        };
+        let ours = poco::contribution::result_hash(journal.task, DIGEST);
+        let revealing = seen(ChainTaskStatus::Revealing, ours);
+        let at = |seconds| judge(&journal, &revealing, Timestamp::from_secs(seconds));
+        assert_eq!(at(1499), Verdict::Reveal);
+        assert_eq!(at(1500), Verdict::Wait);
+        assert_eq!(
+            crate::pipeline::table::receive(&journal, Ask::PleaseReveal),
+            crate::pipeline::table::Reception::Begin(Step::Reveal)
         );
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alloy_signer_local::PrivateKeySigner;
 use chain::{Hub, OutboxHandle};
 use poco::ids::TaskId;
-use poco::units::BlockNumber;
+use poco::units::{BlockNumber, Timestamp};
 use store::Store;
 use tokio::sync::OnceCell;
 use url::Url;
@@ -95,6 +95,8 @@ pub struct Work {
     pub task: TaskId,
     /// Its folders.
     pub folder: TaskFolder,
+    /// When the chain forgets the task, if an earlier life of this process learned that.
+    until: Option<Timestamp>,
     description: OnceCell<Arc<TaskDescription>>,
 }
 
@@ -132,12 +134,13 @@ impl From<Outcome> for Acted {
 impl Work {
     /// The work on `task`.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, task: TaskId) -> Self {
+    pub fn new(shared: Arc<Shared>, task: TaskId, until: Option<Timestamp>) -> Self {
         let folder = TaskFolder::of(&shared.folder(), task);
         Self {
             shared,
             task,
             folder,
+            until,
             description: OnceCell::new(),
         }
     }
@@ -149,7 +152,8 @@ impl Work {
     pub async fn description(&self) -> Result<&Arc<TaskDescription>, Cause> {
         let read = async || {
             let hub = &self.shared.hub;
-            match patience::read("task description", self.shared.block_time, || {
+            let pause = self.shared.block_time;
+            match patience::read_until("task description", pause, self.until, || {
                 TaskDescription::read(hub, self.task)
             })
             .await
@@ -162,7 +166,8 @@ impl Work {
         self.description.get_or_try_init(read).await
     }
 
-    /// Why this worker cannot contribute now, read from the chain (spec `worker.md` §5.4).
+    /// Why this worker cannot contribute now, read from the chain (spec `worker.md` §5.4). A chain that is away is waited for as long as
+    /// there is something to contribute to.
     pub async fn cannot_contribute(&self, journal: Option<&Journal>) -> Option<Cause> {
         let wallet = self.shared.session.wallet();
         let chain = self.chain_facts().await;
@@ -180,10 +185,11 @@ impl Work {
         let shared = &self.shared;
         let description = self.description().await.ok()?;
         let wallet = shared.session.wallet();
+        let (pause, until) = (shared.block_time, Some(description.contribution_deadline));
         let task =
-            patience::read("task", shared.block_time, || shared.hub.task(self.task)).await??;
+            patience::read_until("task", pause, until, || shared.hub.task(self.task)).await??;
         let account =
-            patience::read("account", shared.block_time, || shared.hub.account(wallet)).await?;
+            patience::read_until("account", pause, until, || shared.hub.account(wallet)).await?;
         Some(ChainFacts {
             status: task.status.try_into().ok()?,
             contribution_deadline: crate::description::seconds(task.contributionDeadline),

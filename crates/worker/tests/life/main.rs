@@ -13,6 +13,8 @@ mod busybox;
 mod scheduler;
 mod world;
 
+use std::time::Duration;
+
 use wire::status::{ReplicateStatus as Is, ReplicateStatusCause as Cause};
 use world::World;
 
@@ -156,6 +158,34 @@ async fn an_abort_in_the_middle_of_computing_stops_the_container_and_leaves_noth
     assert!(!world.task_folder().exists());
     let told = world.scheduler.told.borrow().last().cloned().unwrap();
     assert_eq!(told.details.unwrap().cause, Some(Cause::Unknown));
+    world.end(running, shutdown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_while_the_contribution_is_on_its_way_does_not_throw_its_result_away() {
+    // Q23: mined after the result is gone, the contribution would cost the stake.
+    let world = World::new(
+        "underway",
+        &script("until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;"),
+    )
+    .await;
+    let (running, shutdown) = world.start().await;
+    world.until_told(Is::Computing).await;
+    world.mine(false).await;
+    let before = world.transactions().await;
+    while std::fs::write(world.task_folder().join("input/go"), "").is_err() {
+        tokio::task::yield_now().await;
+    }
+    while world.pending().await == before {
+        tokio::task::yield_now().await;
+    }
+    world.scheduler.notify("PLEASE_ABORT", 0);
+    // Nothing tells that the notice was read and not followed.
+    let aborted = tokio::time::timeout(Duration::from_secs(3), world.until_told(Is::Aborted)).await;
+    assert!(aborted.is_err(), "the task was given up");
+    world.mine(true).await;
+    world.until_told(Is::Completed).await;
+    assert_eq!(world.chain_status().await, 3);
     world.end(running, shutdown).await;
 }
 

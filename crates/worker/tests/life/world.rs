@@ -273,6 +273,30 @@ impl World {
             .unwrap()
     }
 
+    /// The same with those that wait for a block.
+    pub(crate) async fn pending(&self) -> u64 {
+        let wallet = address(&self.chain, Role::Worker(1));
+        let count: alloy_primitives::U64 = self
+            .chain
+            .devnet()
+            .ask("eth_getTransactionCount", json!([wallet, "pending"]))
+            .await
+            .unwrap();
+        count.to()
+    }
+
+    /// Whether transactions go into blocks from here on.
+    pub(crate) async fn mine(&self, on: bool) {
+        let ask = async |method: &str, params: Value| {
+            let _: Value = self.chain.devnet().ask(method, params).await.unwrap();
+        };
+        ask("anvil_setIntervalMining", json!([0])).await;
+        ask("evm_setAutomine", json!([on])).await;
+        if on {
+            ask("evm_mine", json!([])).await;
+        }
+    }
+
     pub(crate) async fn chain_status(&self) -> u8 {
         let url = self.chain.rpc_url().parse().unwrap();
         let hub = chain::Hub::new(
