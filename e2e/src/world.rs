@@ -314,6 +314,12 @@ impl World {
         &self.dir
     }
 
+    /// What the names of the workers begin with, and of their containers; their networks' names after `workerpool-`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The processes of everything that runs, workers first.
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {

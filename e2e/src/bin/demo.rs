@@ -122,6 +122,10 @@ fn leave_running(world: World) {
     );
     let ids: Vec<String> = world.process_ids().iter().map(u32::to_string).collect();
     println!("stop        kill {}", ids.join(" "));
+    println!(
+        "            docker network ls --quiet --filter name=workerpool-{}- | xargs docker network rm",
+        world.name()
+    );
     std::mem::forget(world);
 }
 
