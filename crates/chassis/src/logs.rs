@@ -48,7 +48,16 @@ impl Voice {
             })
         })
     }
+
+    /// What was asked for, and no secrets.
+    fn whole_filter(&self) -> EnvFilter {
+        let text = format!("{},{NEVER_CHATTY}", self.filter);
+        EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new("info"))
+    }
 }
+
+/// Targets that would show whole URLs, keys of nodes included, at lower levels: never below `info`.
+const NEVER_CHATTY: &str = "alloy_transport_http=info,alloy_rpc_client=info";
 
 /// The original's level names; it has no `off` for `fatal`, which is an error here.
 fn level(text: &str) -> Option<String> {
@@ -66,7 +75,7 @@ fn level(text: &str) -> Option<String> {
 /// When a variable that says how to log cannot be used.
 pub fn init(env: &dyn Env) -> Result<(), ConfigErrors> {
     let voice = Voice::read(env, std::io::stderr().is_terminal())?;
-    let filter = EnvFilter::try_new(&voice.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = voice.whole_filter();
     let speech = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -121,5 +130,13 @@ mod tests {
             error.to_string().contains("must be text or json"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn urls_with_keys_are_not_logged_however_much_is_asked_for() {
+        let env = MapEnv::from([("WORKERPOOL_LOG", "trace,alloy_transport_http=trace")]);
+        let filter = Voice::read(&env, false).unwrap().whole_filter().to_string();
+        assert!(filter.contains("alloy_transport_http=info"), "{filter}");
+        assert!(!filter.contains("alloy_transport_http=trace"), "{filter}");
     }
 }

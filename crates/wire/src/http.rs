@@ -5,7 +5,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
@@ -82,10 +83,17 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// What all clients are: authorizations and archives go where the operator or the deal says, and not where an answer points them,
+/// so a redirect is an error like any other status.
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .connect_timeout(CONNECT)
+        .redirect(Policy::none())
+}
+
 impl Peer {
     pub(crate) fn new(base: Url) -> Result<Self, ClientError> {
-        let client = Client::builder()
-            .connect_timeout(CONNECT)
+        let client = builder()
             .build()
             .map_err(|error| ClientError::NotSendable {
                 url: base.to_string(),
@@ -273,11 +281,7 @@ pub(crate) mod tests {
 
     /// A client that does not pause between tries, and sees no proxy of the machine it runs on.
     pub(crate) fn client_of(base: Url) -> Peer {
-        let client = Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .build()
-            .unwrap();
+        let client = builder().no_proxy().build().unwrap();
         Peer {
             base,
             client,

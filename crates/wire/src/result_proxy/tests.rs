@@ -95,3 +95,19 @@ async fn an_upload_that_is_too_long_is_not_tried_again() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_answer_that_points_elsewhere_is_not_followed() {
+    let elsewhere = service(Router::new().route("/v1/results/token", post(async || "a.b.c"))).await;
+    let location = elsewhere.join("v1/results/token").unwrap().to_string();
+    let routes = Router::new().route(
+        "/v1/results/token",
+        post(async move || (StatusCode::TEMPORARY_REDIRECT, [("location", location)])),
+    );
+    let answer = proxy(routes)
+        .await
+        .token(&WorkerpoolAuthorization::default(), &Sig([7; 65]))
+        .await;
+    let error = answer.unwrap_err();
+    assert!(error.to_string().contains("307"), "{error}");
+}
