@@ -18,6 +18,14 @@ pub struct Account {
     pub locked: u64,
 }
 
+impl Account {
+    /// All that the party owns.
+    #[must_use]
+    pub fn total(&self) -> i128 {
+        i128::from(self.balance) + i128::from(self.stake) + i128::from(self.locked)
+    }
+}
+
 /// Reads an account.
 pub async fn account(
     rpc: &Rpc,

@@ -60,7 +60,7 @@ async fn show() -> anyhow::Result<()> {
         }
     }
 
-    heading("Who was paid what (stake at the hub)");
+    heading("Who was paid what (tokens and stake together)");
     show_money(&outcome);
 
     let report = target.join("report.json");
@@ -94,19 +94,17 @@ fn workers(count: usize) -> String {
 
 fn show_money(outcome: &Outcome) {
     println!(
-        "{:<14} {:>16} {:>16} {:>16}",
+        "{:<14} {:>20} {:>20} {:>12}",
         "", "before", "after", "change"
     );
     for (role, before) in &outcome.before {
         let after = outcome.after.get(role).copied().unwrap_or_default();
-        let change = i128::from(after.stake) + i128::from(after.locked)
-            - i128::from(before.stake)
-            - i128::from(before.locked);
+        let (before, after) = (before.total(), after.total());
         println!(
-            "{role:<14} {:>16} {:>16} {:>16}",
-            money::rlc(i128::from(before.stake + before.locked)),
-            money::rlc(i128::from(after.stake + after.locked)),
-            money::rlc(change)
+            "{role:<14} {:>20} {:>20} {:>12}",
+            money::rlc(before),
+            money::rlc(after),
+            money::rlc(after - before)
         );
     }
 }
