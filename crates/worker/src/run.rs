@@ -14,7 +14,7 @@ use chassis::health::Health;
 use chassis::listen::{ListenError, listen};
 use store::{Identity, Store, StoreError};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use wire::error::ClientError;
 use wire::features::Features;
 use wire::message::WorkerModel;
@@ -54,6 +54,11 @@ pub enum RunError {
     /// The outbox cannot be started.
     #[error(transparent)]
     Outbox(#[from] chain::OutboxError),
+    /// A part that runs as long as the worker does is gone.
+    #[error(
+        "a part of the worker is gone by a bug: {0}; the worker ends, and carries on from its journals when it is started again"
+    )]
+    Part(String),
     /// The HTTP port failed.
     #[error("the worker's HTTP port failed: {0}")]
     Http(#[from] std::io::Error),
@@ -204,12 +209,14 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
     let (broken_sender, mut broken) = mpsc::channel(1);
     let stop = part.token().clone();
     let tasks = Tasks::new(Arc::clone(&shared), stop.clone(), broken_sender);
+    let mut always = JoinSet::new();
+    always.spawn(sender.run());
+    always.spawn(check(Arc::clone(&shared), vitals.clone()));
     let mut loops = JoinSet::new();
-    loops.spawn(sender.run());
-    loops.spawn(check(Arc::clone(&shared), vitals.clone()));
     let period = Duration::from_millis(scheduler.ask_for_replicate_period.max(100));
     let ended = tokio::select! {
-        done = duty(&tasks, &vitals, period, &mut loops, &part) => done.map_err(RunError::Store),
+        done = duty(&tasks, &vitals, period, &mut loops, &part) => done,
+        Some(end) = always.join_next() => gone(end, &part),
         Some(error) = broken.recv() => Err(RunError::Store(error)),
         () = part.triggered() => Ok(()),
     };
@@ -218,7 +225,17 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
         tracing::warn!("some tasks did not come to a stop in time; their journals are on the disk");
     }
     loops.shutdown().await;
+    always.shutdown().await;
     ended
+}
+
+/// What it means that a part ended that never should: the worker ends too, and starts anew from its journals.
+fn gone(end: Result<(), JoinError>, part: &Shutdown) -> Result<(), RunError> {
+    match end {
+        Err(bug) => Err(RunError::Part(bug.to_string())),
+        Ok(()) if part.is_triggered() => Ok(()),
+        Ok(()) => Err(RunError::Part("it ended by itself".to_owned())),
+    }
 }
 
 async fn open(settings: &Settings, identity: Identity) -> Result<Store, RunError> {
@@ -247,7 +264,7 @@ async fn duty(
     period: Duration,
     loops: &mut JoinSet<()>,
     part: &Shutdown,
-) -> Result<(), StoreError> {
+) -> Result<(), RunError> {
     let stop = part.token().clone();
     let granted = register(tasks.shared(), vitals).await;
     resume::recover(tasks).await?;
@@ -259,8 +276,10 @@ async fn duty(
         );
     }
     loops.spawn(demand::ask(tasks.clone(), period, stop));
-    ping(tasks, vitals).await;
-    Ok(())
+    tokio::select! {
+        () = ping(tasks, vitals) => Ok(()),
+        Some(end) = loops.join_next() => gone(end, part),
+    }
 }
 
 /// Registers, with growing pauses until it is done (Q2).
@@ -389,5 +408,24 @@ mod tests {
     fn the_architecture_is_named_as_the_original_names_it() {
         assert_eq!(java_architecture("x86_64"), "amd64");
         assert_eq!(java_architecture("aarch64"), "aarch64");
+    }
+
+    #[tokio::test]
+    async fn a_part_that_panicked_ends_the_worker_and_one_that_was_told_to_end_does_not() {
+        let part = Shutdown::new();
+        let mut parts = JoinSet::new();
+        parts.spawn(async { panic!("a bug") });
+        assert!(matches!(
+            gone(parts.join_next().await.unwrap(), &part),
+            Err(RunError::Part(_))
+        ));
+        parts.spawn(async {});
+        assert!(matches!(
+            gone(parts.join_next().await.unwrap(), &part),
+            Err(RunError::Part(_))
+        ));
+        part.trigger();
+        parts.spawn(async {});
+        assert!(gone(parts.join_next().await.unwrap(), &part).is_ok());
     }
 }
