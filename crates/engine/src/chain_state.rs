@@ -36,6 +36,7 @@ pub(crate) struct Contribution {
 pub(crate) struct Reveal {
     pub(crate) place: usize,
     pub(crate) seen_at: Timestamp,
+    pub(crate) digest: B256,
 }
 
 /// A task's facts, folded.
@@ -79,11 +80,12 @@ impl ChainState {
                         time: fact.time,
                     });
                 }
-                TaskFact::Revealed { worker, .. } => {
+                TaskFact::Revealed { worker, digest } => {
                     if let Some(contribution) = state.contributions.get_mut(worker) {
                         contribution.revealed = Some(Reveal {
                             place: reveals,
                             seen_at: fact.seen_at,
+                            digest: *digest,
                         });
                         reveals += 1;
                     }
@@ -135,6 +137,12 @@ impl ChainState {
         self.winners()
             .filter(|(_, one)| one.revealed.is_some())
             .count()
+    }
+
+    /// The digest of the result agreed on, once a winner revealed it: the contract takes no other from any of them.
+    pub(crate) fn digest(&self) -> Option<B256> {
+        self.winners()
+            .find_map(|(_, one)| one.revealed.map(|reveal| reveal.digest))
     }
 
     pub(crate) fn all_revealed(&self) -> bool {

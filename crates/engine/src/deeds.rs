@@ -1,5 +1,6 @@
-//! Transactions for tasks: one try at a time, each under its own key, again after a wait when one does not go through. That a
-//! transaction was mined moves nothing: its fact does. So whoever initialises or finalises, it counts the same.
+//! Transactions for tasks: one try at a time, each under its own key, again after a wait when one does not go through; under
+//! the same key as long as the one sent may still be mined. That a transaction was mined moves nothing: its fact does. So
+//! whoever initialises or finalises, it counts the same.
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::turn::Turn;
 
 /// Tries after which a claim is given up: the money stays where it is, and the chain lets anybody claim.
 pub(crate) const CLAIM_TRIES: u32 = 50;
+
+/// Blocks after which nobody expects a dropped transaction to be mined again.
+const SETTLED: u64 = 64;
 
 impl TaskRecord {
     pub(crate) fn deed(&self, purpose: Purpose) -> Option<&Deed> {
@@ -75,7 +79,13 @@ impl Engine {
                 self.attempt(turn, id, purpose);
             }
             DeedPhase::Mined { block } if head.is_some_and(|head| head >= block) => {
-                // Its block was read and the fact is not there: the chain dropped that block.
+                // Its block was read and the fact is not there: the chain dropped that block. The transaction is still
+                // valid and sent again as it is, so the next try is the same: another one would be a second transaction
+                // for the same deed. Only one that is told to be in a block this old will never bring its fact.
+                let lost = head.is_some_and(|head| head.0 >= block.0.saturating_add(SETTLED));
+                if !lost {
+                    deed.attempt = deed.attempt.saturating_sub(1);
+                }
                 deed.phase = DeedPhase::Failed {
                     retry_at: turn.now.saturating_add(first),
                 };
@@ -132,7 +142,8 @@ impl Engine {
             }),
             Purpose::Finalize => Some(Action::Finalize {
                 link: task.result_link.clone().unwrap_or_default(),
-                callback_data: task.callback_data.clone(),
+                // Without a callback the contract takes none (spec onchain A11, `finalize`).
+                callback_data: task.callback_data.clone().filter(|_| task.calls_back),
                 calls_back: task.calls_back,
                 until: task.final_deadline,
             }),

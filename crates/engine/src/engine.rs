@@ -5,14 +5,17 @@
 //! everything gives back what was left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::Discriminant;
 
 use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
 use poco::units::{BlockNumber, Timestamp};
+use wire::status::ReplicateStatus;
 
 use crate::alarms::Alarms;
+use crate::backlog::Backlog;
 use crate::input::{Input, Order, Ticket};
-use crate::output::{Outputs, Reply};
+use crate::output::{Outputs, Refusal, Reply};
 use crate::parked::Parked;
 use crate::reading::Reading;
 use crate::records::{DealRecord, PoolRecord, ReplicateRecord, TaskRecord, Topic, WorkerRecord};
@@ -41,10 +44,7 @@ pub struct Engine {
     /// The tasks that hold a slot, by worker.
     pub(crate) holding: BTreeMap<Address, BTreeSet<TaskId>>,
     pub(crate) open: OpenTasks,
-    /// RECEIVED tasks in the order in which they will be initialised.
-    pub(crate) received: BTreeSet<(Timestamp, TaskId)>,
-    /// Tasks initialised, or on the way to it, that no worker has taken.
-    pub(crate) ahead: BTreeSet<TaskId>,
+    pub(crate) backlog: Backlog,
     /// Mined transactions whose block the cursor has not passed.
     pub(crate) mined: BTreeSet<(BlockNumber, TaskId)>,
 
@@ -53,6 +53,8 @@ pub struct Engine {
     pub(crate) chain_up: bool,
     pub(crate) catching_up: bool,
     pub(crate) alarms: Alarms<Alarm>,
+    /// When a worker may have fallen silent.
+    pub(crate) silences: Alarms<Address>,
     /// Deadlines by the chain's clock.
     pub(crate) chain_alarms: Alarms<TaskId>,
     pub(crate) last_seen: BTreeMap<Address, Timestamp>,
@@ -63,6 +65,8 @@ pub struct Engine {
     pub(crate) parked: BTreeMap<Ticket, Parked>,
     pub(crate) readings: BTreeMap<TaskId, Reading>,
     pub(crate) checks: BTreeMap<TaskId, Check>,
+    /// The last report that was refused to each replicate, and why.
+    pub(crate) refused: BTreeMap<(TaskId, Address), (ReplicateStatus, Discriminant<Refusal>)>,
     /// Deals whose unreadability is already recorded.
     pub(crate) unreadable: BTreeSet<DealId>,
 }
@@ -74,8 +78,6 @@ pub(crate) enum Alarm {
     Expand(DealId),
     /// Something about a task is due.
     Task(TaskId),
-    /// A worker may have fallen silent.
-    Worker(Address),
     /// A held ask runs out.
     Held(Ticket),
     /// A parked report or question runs out.
@@ -99,13 +101,13 @@ impl Engine {
             tasks_of_worker: BTreeMap::new(),
             holding: BTreeMap::new(),
             open: OpenTasks::default(),
-            received: BTreeSet::new(),
-            ahead: BTreeSet::new(),
+            backlog: Backlog::default(),
             mined: BTreeSet::new(),
             clock: Timestamp::default(),
             chain_up: false,
             catching_up: false,
             alarms: Alarms::default(),
+            silences: Alarms::default(),
             chain_alarms: Alarms::default(),
             last_seen: BTreeMap::new(),
             last_ask: BTreeMap::new(),
@@ -114,6 +116,7 @@ impl Engine {
             parked: BTreeMap::new(),
             readings: BTreeMap::new(),
             checks: BTreeMap::new(),
+            refused: BTreeMap::new(),
             unreadable: BTreeSet::new(),
         }
     }
@@ -122,7 +125,9 @@ impl Engine {
     ///
     /// A clock that went back is taken to stand still.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Outputs {
+        self.forgive(now);
         self.clock = self.clock.max(now);
+        let tick = matches!(input, Input::Tick);
         let mut turn = Turn::new(self.clock);
         let turn_ref = &mut turn;
         match input {
@@ -152,14 +157,20 @@ impl Engine {
             Input::Operator { ticket, order } => self.obey(turn_ref, ticket, order),
             Input::Tick => {}
         }
+        if tick {
+            self.judge_silences(turn_ref);
+        }
         self.wake_due(turn_ref);
         self.settle(turn_ref);
         self.finish(turn)
     }
 
     /// When [`Input::Tick`] is wanted at the latest. A moment that has passed means at once: long work is done in parts.
+    ///
+    /// Whatever is already known must be said before it: that nobody heard from a worker is judged by a tick alone.
     pub fn next_wake(&self) -> Option<Timestamp> {
-        self.alarms.first()
+        let silence = self.silences.first();
+        self.alarms.first().into_iter().chain(silence).min()
     }
 
     /// Makes every step that is due, until nothing is.
@@ -187,7 +198,6 @@ impl Engine {
                 Alarm::Task(task) => {
                     turn.review.insert(task);
                 }
-                Alarm::Worker(worker) => self.worker_may_be_lost(turn, worker),
                 Alarm::Held(ticket) => self.ask_ran_out(turn, ticket),
                 Alarm::Parked(ticket) => self.parked_ran_out(turn, ticket),
                 Alarm::Check(task) => self.check_again(turn, task),

@@ -21,6 +21,7 @@ impl Engine {
         // Facts are judged with the head that they came with: a deadline is over only when all facts before it are known.
         self.pool.head = Some(to);
         turn.pool_changed();
+        self.count_slots(turn.now);
         for located in facts {
             self.learn_one(turn, located);
         }

@@ -114,7 +114,7 @@ pub enum Input {
         /// What is wanted.
         order: Order,
     },
-    /// Nothing but the time.
+    /// Nothing but the time: whatever else happened by now was said before. Silence is judged by this input alone.
     Tick,
 }
 

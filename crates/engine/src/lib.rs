@@ -10,6 +10,7 @@
 //! says; `load` gives everything back after a restart.
 
 mod alarms;
+mod backlog;
 mod chain_state;
 mod deadlines;
 mod deal;

@@ -75,6 +75,7 @@ impl Engine {
         for worker in workers {
             engine.watch_worker(&mut turn, worker);
         }
+        engine.count_slots(now);
         engine.resume_all(&mut turn);
         turn.review.extend(engine.tasks.keys().copied());
         engine.wake_due(&mut turn);

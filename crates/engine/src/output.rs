@@ -150,6 +150,17 @@ pub enum Refusal {
         /// What is missing.
         what: &'static str,
     },
+    /// A result link that is no link: it would be stored on the chain at the pool's expense.
+    #[error("the result link has {bytes} bytes, and at most {most} are taken")]
+    LinkTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        most: usize,
+    },
+    /// Callback data whose hash is not the digest that was revealed: the contract would refuse to finalise with it.
+    #[error("the callback data is not the result that was agreed on")]
+    OtherResult,
     /// The result proxy does not have the result.
     #[error("the result is not there")]
     NotUploaded,

@@ -333,6 +333,14 @@ impl TaskRecord {
             .map(|consensus| consensus.time.saturating_add(self.max_execution() * 2))
     }
 
+    /// Whether callback data, as hex text, is the result agreed on; none while nobody has revealed what that is. The
+    /// contract finalises with nothing else (spec onchain A11, `finalize`).
+    pub(crate) fn is_agreed(&self, callback_data: Option<&str>) -> Option<bool> {
+        let digest = self.chain.digest()?;
+        let bytes = poco::digest::callback_bytes(callback_data.unwrap_or_default());
+        Some(poco::digest::callback(&bytes) == digest)
+    }
+
     /// The hash this worker contributed.
     pub fn contribution_of(&self, worker: Address) -> Option<B256> {
         self.chain

@@ -56,10 +56,12 @@ impl Engine {
         if !task.is_final() {
             let entry = Entry::of_pool(Recovering);
             let why = "the worker started anew and asked what it left";
-            if self.set_replicate(turn, id, worker, &entry, why)
-                && let Some(replicate) = self.replicates.get_mut(&(id, worker))
-            {
+            // One that is recovering already asks a second time.
+            let recovers = replicate.recovering_since.is_some()
+                || self.set_replicate(turn, id, worker, &entry, why);
+            if recovers && let Some(replicate) = self.replicates.get_mut(&(id, worker)) {
                 replicate.recovering_since = Some(turn.now);
+                turn.replicate_changed(id, worker);
             }
         }
         self.mark_told(turn, id, worker, need.kind);

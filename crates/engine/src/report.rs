@@ -16,6 +16,9 @@ use crate::turn::{About, Turn};
 /// UTF-16 units kept of each of an app's outputs, the last ones (spec scheduler-api §5.6).
 const LOG_UNITS: usize = 100_000;
 
+/// Longest result link taken, in bytes: the pool pays for each of them on the chain, and a real one has less than 100.
+const LINK_BYTES: usize = 1024;
+
 /// What becomes of a report now.
 pub(crate) enum Verdict {
     /// It is accepted as a new status.
@@ -161,6 +164,19 @@ impl Engine {
             if given.as_ref().is_none_or(String::is_empty) {
                 return refuse(Refusal::Incomplete { what });
             }
+            let bytes = report.details.result_link.as_ref().map_or(0, String::len);
+            if bytes > LINK_BYTES {
+                let most = LINK_BYTES;
+                return refuse(Refusal::LinkTooLong { bytes, most });
+            }
+            if task.calls_back {
+                match task.is_agreed(report.details.callback_data.as_deref()) {
+                    // The chain dropped the reveal; it will come back, or the task goes back too.
+                    None => return Verdict::Wait(Waits::Block),
+                    Some(false) => return refuse(Refusal::OtherResult),
+                    Some(true) => {}
+                }
+            }
         }
         let uploaded = if self.upload_can_be_checked(task) {
             uploaded
@@ -201,7 +217,12 @@ impl Engine {
                     report.status.name()
                 );
                 let about = About::replicate(report.task, report.worker);
-                self.note(turn, Topic::Replicate, about, text);
+                // A worker that repeats what was refused adds nothing to the record.
+                let why = (report.status, std::mem::discriminant(refusal));
+                let key = (report.task, report.worker);
+                if self.refused.insert(key, why) != Some(why) {
+                    self.note(turn, Topic::Replicate, about, text);
+                }
             }
             Reply::AlreadyKnown(_) => self.heard_again(turn, report),
             _ => {}
@@ -238,6 +259,7 @@ impl Engine {
 
     pub(crate) fn accept(&mut self, turn: &mut Turn, report: Report) {
         let (id, worker) = (report.task, report.worker);
+        let calls_back = self.tasks.get(&id).is_some_and(|task| task.calls_back);
         let Some(replicate) = self.replicates.get_mut(&(id, worker)) else {
             return;
         };
@@ -256,9 +278,8 @@ impl Engine {
             replicate
                 .result_link
                 .clone_from(&report.details.result_link);
-            replicate
-                .callback_data
-                .clone_from(&report.details.callback_data);
+            let data = report.details.callback_data.clone();
+            replicate.callback_data = data.filter(|_| calls_back);
         }
         let logs = logs_to_keep(&report).filter(|_| !replicate.has_logs);
         if let Some(logs) = logs {

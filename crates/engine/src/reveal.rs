@@ -156,6 +156,10 @@ impl Engine {
         let Some(task) = self.tasks.get_mut(&id) else {
             return false;
         };
+        // This is another consensus: the next try is never the same as one for an earlier one.
+        if matches!(task.reopen.phase, DeedPhase::Failed { .. }) {
+            task.reopen.attempt += 1;
+        }
         task.reopen.phase = DeedPhase::Idle;
         if self.time_to_compute(id) {
             let why = "nobody revealed in time, and there is time for other workers";

@@ -313,6 +313,7 @@ impl Engine {
         };
         task.retired = true;
         for worker in workers {
+            self.refused.remove(&(id, worker));
             if let Some(replicate) = self.replicates.remove(&(id, worker)) {
                 turn.store(Change::Replicate(Box::new(replicate)));
             }
@@ -344,50 +345,16 @@ impl Engine {
     fn sort_in(&mut self, turn: &mut Turn, id: TaskId) {
         self.offer(turn, id);
         let Some(task) = self.tasks.get(&id) else {
-            self.ahead.remove(&id);
+            self.backlog.taken(id);
             return;
         };
-        let place = (task.contribution_deadline, id);
         let waits = task.status == TaskStatus::Received && !self.deal_vanished(task.deal);
         let ahead = match task.status {
             TaskStatus::Initializing => true,
             TaskStatus::Initialized => self.replicates_of(id).next().is_none(),
             _ => false,
         };
-        if waits {
-            self.received.insert(place);
-        } else {
-            self.received.remove(&place);
-        }
-        if ahead {
-            self.ahead.insert(id);
-        } else {
-            self.ahead.remove(&id);
-        }
-    }
-
-    /// Begins the next initialisation, if one more is wanted. Says whether it did anything.
-    pub(crate) fn initialize_next(&mut self, turn: &mut Turn) -> bool {
-        // Facts to come may show that much of this is done.
-        if self.catching_up || self.pool.head.is_none() {
-            return false;
-        }
-        if self.ahead.len() >= self.settings.initialize_ahead {
-            return false;
-        }
-        let Some((_, id)) = self.received.pop_first() else {
-            return false;
-        };
-        let Some(task) = self.tasks.get(&id) else {
-            return true;
-        };
-        let reserve = self.window_reserve(task);
-        let in_time = self.chain_clock().saturating_add(reserve) < task.contribution_deadline;
-        if task.status == TaskStatus::Received && in_time {
-            let why = "initialize is sent";
-            self.advance(turn, id, &[TaskStatus::Initializing], why);
-        }
-        true
+        self.backlog.sort_in(task, waits, ahead);
     }
 }
 

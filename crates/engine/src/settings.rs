@@ -36,7 +36,8 @@ pub struct Settings {
     /// Share of the longest execution time, in percent, that must be left before contributions close when a replicate is
     /// given.
     pub window_reserve_percent: u32,
-    /// How many tasks may be initialised, or on the way to it, while no worker has taken them. More wait as RECEIVED.
+    /// How many tasks may be initialised, or on the way to it, while no worker has taken them, at most. More wait as
+    /// RECEIVED. Fewer are where there are few workers.
     pub initialize_ahead: usize,
     /// How many tasks of a deal are made in one input.
     pub expand_at_once: u64,

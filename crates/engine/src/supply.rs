@@ -312,7 +312,7 @@ impl Engine {
         );
         self.tasks_of_worker.entry(worker).or_default().insert(id);
         self.take_slot(turn, id, worker);
-        self.ahead.remove(&id);
+        self.backlog.taken(id);
         self.watch_worker(turn, worker);
         self.note(
             turn,

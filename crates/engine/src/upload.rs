@@ -71,9 +71,16 @@ impl Engine {
     }
 
     fn uploaded_replicate(&self, id: TaskId) -> Option<&ReplicateRecord> {
-        let uploader = self.tasks.get(&id)?.uploader.map(|one| one.worker);
+        let task = self.tasks.get(&id)?;
+        let uploader = task.uploader.map(|one| one.worker);
         let has = |one: &&ReplicateRecord| {
-            one.passed(ResultUploaded) && (one.result_link.is_some() || one.callback_data.is_some())
+            let there = if task.calls_back {
+                // What was uploaded for a consensus that the chain dropped is not the result of the one that followed.
+                task.is_agreed(one.callback_data.as_deref()) == Some(true)
+            } else {
+                one.result_link.is_some()
+            };
+            one.passed(ResultUploaded) && there
         };
         self.replicates_of(id)
             .find(|one| has(one) && Some(one.worker) == uploader)

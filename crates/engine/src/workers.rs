@@ -1,16 +1,21 @@
 //! Workers: what they say about themselves, their signs of life, and what happens when those stop.
 
+use std::time::Duration;
+
 use alloy_primitives::Address;
 use poco::ids::TaskId;
 use poco::units::Timestamp;
 use wire::status::ReplicateStatus;
 
-use crate::engine::{Alarm, Engine};
+use crate::engine::Engine;
 use crate::input::{Ticket, WorkerProfile};
 use crate::output::Reply;
 use crate::records::{Topic, WorkerRecord};
 use crate::replicate::Entry;
 use crate::turn::{About, Turn};
+
+/// Being woken later than this is no accident of scheduling: the process did not run, or could not store.
+const OVERSLEPT: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Any authenticated call is a sign of life, asking included (spec scheduler-logic Q-33).
@@ -31,11 +36,33 @@ impl Engine {
 
     /// Wakes when the worker may have fallen silent.
     pub(crate) fn watch_worker(&mut self, turn: &mut Turn, worker: Address) {
-        let alarm = Alarm::Worker(worker);
-        if self.tasks_of_worker.contains_key(&worker) && self.alarms.of(&alarm).is_none() {
+        if self.tasks_of_worker.contains_key(&worker) && self.silences.of(&worker).is_none() {
             let seen = *self.last_seen.entry(worker).or_insert(turn.now);
-            self.alarms
-                .set(alarm, seen.saturating_add(self.settings.worker_silence));
+            self.silences
+                .set(worker, seen.saturating_add(self.settings.worker_silence));
+        }
+    }
+
+    /// Time in which this process did not run is not held against the workers: it was woken that much too late, so it could
+    /// not hear them either. Their time begins again. A clock that was put forward looks the same and is forgiven too.
+    pub(crate) fn forgive(&mut self, now: Timestamp) {
+        let overslept = self
+            .next_wake()
+            .is_some_and(|wanted| now.since(wanted.max(self.clock)) >= OVERSLEPT);
+        if !overslept {
+            return;
+        }
+        for seen in self.last_seen.values_mut() {
+            if self.clock.since(*seen) < self.settings.worker_silence {
+                *seen = now;
+            }
+        }
+    }
+
+    /// Looks at the workers that may have fallen silent. Only when everything that they said by now was heard.
+    pub(crate) fn judge_silences(&mut self, turn: &mut Turn) {
+        for worker in self.silences.take_due(turn.now) {
+            self.worker_may_be_lost(turn, worker);
         }
     }
 
@@ -53,6 +80,7 @@ impl Engine {
         worker: Address,
         profile: WorkerProfile,
     ) {
+        let fresh = !self.workers.contains_key(&worker);
         let record = self.workers.entry(worker).or_insert_with(|| WorkerRecord {
             worker,
             profile: WorkerProfile::default(),
@@ -60,18 +88,21 @@ impl Engine {
             last_alive: turn.now,
             cordoned_since: None,
         });
+        let news = fresh || record.profile != profile;
         record.profile = profile;
         record.last_alive = turn.now;
         let reply = Reply::Registered(Box::new(record.clone()));
         turn.worker_changed(worker);
         // It may have more slots now.
         turn.supply = true;
-        let slots = self
-            .workers
-            .get(&worker)
-            .map_or(0, |one| one.profile.slots());
-        let text = format!("registered with {slots} slot(s)");
-        self.note(turn, Topic::Worker, About::worker(worker), text);
+        if news {
+            let slots = self
+                .workers
+                .get(&worker)
+                .map_or(0, |one| one.profile.slots());
+            let text = format!("registered with {slots} slot(s)");
+            self.note(turn, Topic::Worker, About::worker(worker), text);
+        }
         self.seen(turn, worker);
         turn.reply(ticket, reply);
     }
@@ -80,8 +111,11 @@ impl Engine {
         let Some(record) = self.workers.get_mut(&worker) else {
             return Reply::UnknownWorker;
         };
+        if record.cordoned_since.is_some() == cordon {
+            return Reply::Obeyed;
+        }
         let text = if cordon {
-            record.cordoned_since.get_or_insert(turn.now);
+            record.cordoned_since = Some(turn.now);
             "cordoned: it is given no new work"
         } else {
             record.cordoned_since = None;
@@ -108,10 +142,8 @@ impl Engine {
             return;
         };
         if self.is_alive(worker, turn.now) {
-            self.alarms.set(
-                Alarm::Worker(worker),
-                seen.saturating_add(self.settings.worker_silence),
-            );
+            self.silences
+                .set(worker, seen.saturating_add(self.settings.worker_silence));
             return;
         }
         let tasks: Vec<TaskId> = self

@@ -92,14 +92,8 @@ impl Commands {
         let sends = !matches!(action, Action::CheckUploaded { .. } | Action::ReadTask);
         let result = match action {
             Action::CheckUploaded { proxy } => self.check_uploaded(key.task, proxy).await,
-            Action::ReadTask => self.read_task(key.task).await,
-            action => match self.submit(key, action).await {
-                Ok(()) => {
-                    chassis::crash::point(after);
-                    self.outcome(key).await
-                }
-                Err(error) => Err(error),
-            },
+            Action::ReadTask => read_task(&self.inner.hub, key.task).await,
+            action => self.transact(key, action, after).await,
         };
         if !sends {
             chassis::crash::point(after);
@@ -129,6 +123,26 @@ impl Commands {
         {
             tracing::debug!(command = %key, %error, "a settled transaction stays in the outbox");
         }
+    }
+
+    /// Has the transaction sent, and says what came of it. `after` is passed once the outbox has it.
+    async fn transact(
+        &self,
+        key: CommandKey,
+        action: Action,
+        after: &'static str,
+    ) -> Result<Outcome, Unanswered> {
+        match self.submit(key, action).await {
+            Ok(()) => {}
+            // What is under way stays under way: the engine has since come to want it with another payload, and gets that one
+            // under the next key if this one fails.
+            Err(Unanswered::Outbox(error @ OutboxError::OtherPayload { .. })) => {
+                tracing::info!(command = %key, task = %key.task, %error, "waiting for the earlier transaction");
+            }
+            Err(error) => return Err(error),
+        }
+        chassis::crash::point(after);
+        self.outcome(key).await
     }
 
     async fn submit(&self, key: CommandKey, action: Action) -> Result<(), Unanswered> {
@@ -257,27 +271,6 @@ impl Commands {
         }
     }
 
-    /// The task as the chain shows it. The block is the head that was known before, so the answer is at least that new.
-    async fn read_task(&self, task: TaskId) -> Result<Outcome, Unanswered> {
-        let head = self.inner.hub.node().head().await?;
-        let found = self.inner.hub.task(task).await?;
-        Ok(Outcome::Read(match found {
-            None => TaskView {
-                at: head.number,
-                status: ChainTaskStatus::Unset,
-                reveals: 0,
-                results: Bytes::new(),
-            },
-            Some(found) => TaskView {
-                at: head.number,
-                status: ChainTaskStatus::try_from(found.status)
-                    .map_err(|_| Unanswered::Status(found.status))?,
-                reveals: found.revealCounter.saturating_to(),
-                results: found.results,
-            },
-        }))
-    }
-
     fn underway(&self) -> std::sync::MutexGuard<'_, HashSet<CommandKey>> {
         self.inner
             .underway
@@ -285,3 +278,26 @@ impl Commands {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The task as the chain shows it after its head: a node that does not have that block yet has no answer.
+async fn read_task(hub: &Hub, task: TaskId) -> Result<Outcome, Unanswered> {
+    let at = hub.node().head().await?.number;
+    Ok(Outcome::Read(match hub.task_at(task, at).await? {
+        None => TaskView {
+            at,
+            status: ChainTaskStatus::Unset,
+            reveals: 0,
+            results: Bytes::new(),
+        },
+        Some(found) => TaskView {
+            at,
+            status: ChainTaskStatus::try_from(found.status)
+                .map_err(|_| Unanswered::Status(found.status))?,
+            reveals: found.revealCounter.saturating_to(),
+            results: found.results,
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests;

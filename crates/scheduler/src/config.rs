@@ -40,6 +40,8 @@ pub struct Settings {
     pub logs_purge_period: Duration,
     /// How long after its final deadline a task's logs are kept (`IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS`).
     pub logs_kept: Duration,
+    /// How long the record of what happened is kept (`WORKERPOOL_SCHEDULER_EVENTS_KEPT_IN_DAYS`).
+    pub events_kept: Duration,
     /// Whether failed tasks are claimed so that stakes come free (`WORKERPOOL_SCHEDULER_CLAIM`).
     pub claim: bool,
 }
@@ -269,6 +271,12 @@ impl Settings {
             "logs.availability-period-in-days",
             3,
         );
+        let events_days = days(
+            &mut read,
+            "WORKERPOOL_SCHEDULER_EVENTS_KEPT_IN_DAYS",
+            "events.kept-in-days",
+            30,
+        );
         let claim = read.var("WORKERPOOL_SCHEDULER_CLAIM").boolean().or(true);
 
         let settings = read.finish(|| {
@@ -286,6 +294,7 @@ impl Settings {
                 metrics_period,
                 logs_purge_period: DAY * purge_days,
                 logs_kept: DAY * kept_days,
+                events_kept: DAY * events_days,
                 claim,
             })
         })?;

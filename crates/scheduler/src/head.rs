@@ -1,12 +1,13 @@
 //! How the chain is: its newest block, read again and again, and whether that is fresh enough to give work (spec scheduler-api
 //! §4.4, scheduler-logic §2.3).
 //!
-//! The pool starts out of service; the first fresh block puts it in service. Nothing here reads what happened in a block.
+//! The pool starts out of service; the first fresh block puts it in service, provided that what happened in the blocks is being
+//! read too: work is not given on old facts. Nothing here reads what happened in a block; the reader tells how far it is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chain::{CursorWaker, Node, OutboxHandle};
+use chain::{Block, CursorWaker, Node, OutboxHandle};
 use chassis::Shutdown;
 use chassis::health::{Condition, Indicator};
 use engine::Input;
@@ -29,6 +30,14 @@ pub(crate) struct ChainHealth {
 
 struct Inner {
     latest: Option<Timestamp>,
+    /// The newest block there is.
+    head: Option<BlockNumber>,
+    /// The newest block of which everything was read and stored.
+    read: Option<BlockNumber>,
+    /// Since when blocks wait to be read without any having been.
+    behind_since: Option<Timestamp>,
+    /// Whether the blocks have been followed since the start.
+    followed: bool,
     failures: u64,
     first_failure: Option<Timestamp>,
 }
@@ -42,10 +51,19 @@ enum Turned {
 }
 
 impl ChainHealth {
-    /// Out of service until the first fresh block. `threshold` is how old the newest block may be.
-    pub(crate) fn new(block_time: Duration, threshold: Duration) -> Self {
+    /// Out of service until the first fresh block. `threshold` is how old the newest block may be, and how long blocks may wait
+    /// to be read. `read` is the block up to which everything was read before.
+    pub(crate) fn new(
+        block_time: Duration,
+        threshold: Duration,
+        read: Option<BlockNumber>,
+    ) -> Self {
         let inner = Inner {
             latest: None,
+            head: None,
+            read,
+            behind_since: None,
+            followed: false,
             failures: 1,
             first_failure: None,
         };
@@ -60,6 +78,25 @@ impl ChainHealth {
     #[cfg(test)]
     fn is_up(&self) -> bool {
         self.inner().failures == 0
+    }
+
+    /// Notes that everything up to `block` is read and stored.
+    pub(crate) fn read_to(&self, block: BlockNumber) {
+        let mut inner = self.inner();
+        inner.read = Some(block);
+        inner.behind_since = None;
+        inner.followed = true;
+    }
+
+    fn saw(&self, block: &Block, now: Timestamp) {
+        let mut inner = self.inner();
+        inner.latest = Some(block.timestamp);
+        inner.head = Some(block.number);
+        if inner.has_read_all() {
+            inner.followed = true;
+        } else if inner.followed {
+            inner.behind_since.get_or_insert(now);
+        }
     }
 
     /// Looks at the chain until the end is asked for, and tells the engine when the health turned.
@@ -86,7 +123,7 @@ impl ChainHealth {
             };
             match head {
                 Ok(block) => {
-                    self.inner().latest = Some(block.timestamp);
+                    self.saw(&block, now());
                     if newest != Some(block.number) {
                         newest = Some(block.number);
                         figures.head(block);
@@ -107,7 +144,8 @@ impl ChainHealth {
                 Turned::Down => {
                     tracing::error!(
                         block = newest.unwrap_or_default().0,
-                        "the chain's newest block is too old: out of service"
+                        read = self.inner().read.unwrap_or_default().0,
+                        "the chain's newest block is too old, or blocks cannot be read: out of service"
                     );
                     inbox.tell(Input::ChainHealth { up: false }).await?;
                 }
@@ -121,7 +159,10 @@ impl ChainHealth {
         let fresh = inner
             .latest
             .is_some_and(|latest| now <= latest.saturating_add(self.threshold));
-        match (fresh, inner.failures) {
+        match (
+            fresh && inner.is_following(now, self.threshold),
+            inner.failures,
+        ) {
             (true, 0) => Turned::Not,
             (true, _) => {
                 inner.failures = 0;
@@ -145,6 +186,20 @@ impl ChainHealth {
     }
 }
 
+impl Inner {
+    fn has_read_all(&self) -> bool {
+        self.read.is_some() && self.read >= self.head
+    }
+
+    /// Whether the facts that are known are those of the newest blocks, or soon will be.
+    fn is_following(&self, now: Timestamp, threshold: Duration) -> bool {
+        let in_time = self
+            .behind_since
+            .is_none_or(|since| now <= since.saturating_add(threshold));
+        self.followed && (in_time || self.has_read_all())
+    }
+}
+
 impl Indicator for ChainHealth {
     fn condition(&self) -> Condition {
         let inner = self.inner();
@@ -161,6 +216,9 @@ impl Indicator for ChainHealth {
         condition = condition
             .with("consecutiveFailures", inner.failures)
             .with("pollingInterval", wire::duration::text(self.block_time));
+        if let Some(read) = inner.read {
+            condition = condition.with("latestBlockRead", read.0);
+        }
         // Host clock and chain clock are compared, so their difference is worth seeing (spec scheduler-api Q42).
         if let Some(latest) = inner.latest {
             condition = condition.with("latestBlockAgeMs", age(now(), latest));
@@ -185,24 +243,43 @@ mod tests {
     }
 
     fn health() -> ChainHealth {
-        ChainHealth::new(Duration::from_secs(5), Duration::from_secs(15))
+        ChainHealth::new(Duration::from_secs(5), Duration::from_secs(15), None)
+    }
+
+    fn block(number: u64, timestamp: Timestamp) -> Block {
+        Block {
+            number: BlockNumber(number),
+            timestamp,
+            hash: Default::default(),
+            parent: Default::default(),
+            base_fee: None,
+            gas_limit: 0,
+        }
+    }
+
+    /// In service, with block 1 read.
+    fn in_service() -> ChainHealth {
+        let health = health();
+        health.saw(&block(1, START), START);
+        health.read_to(BlockNumber(1));
+        assert_eq!(health.judge(START), Turned::Up);
+        health
     }
 
     #[test]
     fn the_pool_is_out_of_service_until_the_first_fresh_block() {
         let health = health();
+        health.read_to(BlockNumber(1));
         assert!(!health.is_up());
         assert_eq!(health.judge(START), Turned::Not);
-        health.inner().latest = Some(START);
+        health.saw(&block(1, START), START);
         assert_eq!(health.judge(after(15)), Turned::Up);
         assert!(health.is_up());
     }
 
     #[test]
     fn one_stale_look_is_enough_to_be_out_of_service() {
-        let health = health();
-        health.inner().latest = Some(START);
-        health.judge(START);
+        let health = in_service();
         assert_eq!(health.judge(after(16)), Turned::Down);
         assert_eq!(health.judge(after(21)), Turned::Not);
         let condition = health.condition();
@@ -210,8 +287,46 @@ mod tests {
         assert_eq!(condition.details["consecutiveFailures"], 2);
         assert_eq!(condition.details["pollingInterval"], "PT5S");
         assert_eq!(condition.details["firstFailure"], "2023-11-14T22:13:36.000");
-        health.inner().latest = Some(after(20));
+        assert_eq!(condition.details["latestBlockRead"], 1);
+        health.saw(&block(5, after(20)), after(20));
         assert_eq!(health.judge(after(22)), Turned::Up);
         assert!(!health.condition().details.contains_key("firstFailure"));
+    }
+
+    #[test]
+    fn blocks_that_nobody_reads_put_the_pool_out_of_service() {
+        let health = in_service();
+        for seconds in [1, 6, 11, 16] {
+            health.saw(&block(1 + seconds, after(seconds)), after(seconds));
+            assert_eq!(health.judge(after(seconds)), Turned::Not, "{seconds}");
+        }
+        // The newest block is fresh all the time.
+        health.saw(&block(22, after(17)), after(17));
+        assert_eq!(health.judge(after(17)), Turned::Down);
+        // One range read is a sign of life, however many are left.
+        health.read_to(BlockNumber(5));
+        assert_eq!(health.judge(after(18)), Turned::Up);
+    }
+
+    #[test]
+    fn a_chain_without_new_blocks_leaves_nothing_to_read() {
+        let health = in_service();
+        health.saw(&block(2, after(1)), after(1));
+        // The reorganisation took block 2 back; it is read up to the head again.
+        health.saw(&block(1, after(20)), after(20));
+        assert_eq!(health.judge(after(20)), Turned::Not);
+    }
+
+    #[test]
+    fn after_a_start_nothing_is_given_before_blocks_were_read() {
+        let health = ChainHealth::new(
+            Duration::from_secs(5),
+            Duration::from_secs(15),
+            Some(BlockNumber(7)),
+        );
+        health.saw(&block(9, START), START);
+        assert_eq!(health.judge(START), Turned::Not);
+        health.read_to(BlockNumber(8));
+        assert_eq!(health.judge(START), Turned::Up);
     }
 }

@@ -22,6 +22,8 @@ use crate::{crash, persist};
 
 /// Inputs handled before they are stored together.
 const MOST_TOGETHER: usize = 512;
+/// Changes after which no further input is handled with them: so many are stored within a fraction of a second.
+const MOST_CHANGES: usize = 2000;
 /// Inputs that may wait before those who bring them have to.
 const QUEUE: usize = 8192;
 /// Pause before a batch is tried again that the store could not write.
@@ -187,6 +189,8 @@ impl Owner {
         let mut gathered = Gathered::default();
         gathered.add(left);
         self.settle(gathered, &shutdown).await?;
+        // Inputs handled since time was last looked at.
+        let mut untimed = 0;
         loop {
             let first = tokio::select! {
                 biased;
@@ -199,14 +203,24 @@ impl Owner {
             };
             let mut gathered = Gathered::default();
             let mut next = first;
+            let mut drained = false;
             for _ in 0..MOST_TOGETHER {
                 let Some(entry) = next.take().or_else(|| self.entries.try_recv().ok()) else {
+                    drained = true;
                     break;
                 };
                 self.take(entry, &mut gathered);
+                untimed += 1;
+                if gathered.changes.len() >= MOST_CHANGES {
+                    break;
+                }
             }
-            if self.engine.next_wake().is_some_and(|due| due <= now()) {
-                gathered.add(self.engine.handle(now(), Input::Tick));
+            // What waited may say that somebody lives whose time is up; but no flood of inputs stops the clock.
+            if drained || untimed >= QUEUE {
+                untimed = 0;
+                if self.engine.next_wake().is_some_and(|due| due <= now()) {
+                    gathered.add(self.engine.handle(now(), Input::Tick));
+                }
             }
             self.settle(gathered, &shutdown).await?;
         }
@@ -234,18 +248,20 @@ impl Owner {
     }
 
     /// Stores, then answers, then notifies, then acts.
-    async fn settle(&mut self, gathered: Gathered, shutdown: &Shutdown) -> Result<(), StoreError> {
+    async fn settle(
+        &mut self,
+        mut gathered: Gathered,
+        shutdown: &Shutdown,
+    ) -> Result<(), StoreError> {
         self.figures.follow(&gathered.changes);
         let told = self.notices.prepare(&gathered.notices, &self.engine);
         let mut numbered = Vec::new();
         if gathered.must_be_stored() {
-            let batch = told.record(
-                persist::batch(&gathered.changes).and(gathered.with.clone()),
-                now(),
-            );
+            let with = std::mem::take(&mut gathered.with);
+            let batch = || told.record(persist::batch(&gathered.changes).and(with.clone()), now());
             chassis::crash::point(crash::BEFORE_COMMIT);
             // None: the end was asked for while nothing could be stored, so nothing may leave.
-            let Some(sequences) = self.commit(&batch, shutdown).await? else {
+            let Some(sequences) = self.commit(batch, shutdown).await? else {
                 return Ok(());
             };
             chassis::crash::point(crash::COMMITTED);
@@ -281,11 +297,11 @@ impl Owner {
     /// Commits, again and again while the disk is full. None when the end was asked for meanwhile.
     async fn commit(
         &self,
-        batch: &Batch,
+        batch: impl Fn() -> Batch,
         shutdown: &Shutdown,
     ) -> Result<Option<Vec<u64>>, StoreError> {
         loop {
-            match self.store.commit(batch.clone()).await {
+            match self.store.commit(batch()).await {
                 Ok(committed) => return Ok(Some(committed.sequences)),
                 Err(error) if error.kind() == store::Kind::Retryable => {
                     tracing::error!(%error, "nothing can be stored now; the pool waits");

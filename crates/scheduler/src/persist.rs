@@ -108,6 +108,12 @@ pub(crate) async fn load(store: &Store) -> Result<Records, StoreError> {
     })
 }
 
+/// Whether this pool has ever received a deal.
+pub(crate) async fn saw_a_deal(store: &Store) -> Result<bool, StoreError> {
+    let pool: Option<PoolRecord> = store.get(Collection::Meta, POOL).await?;
+    Ok(pool.is_some_and(|pool| pool.latest_deal_block.0 > 0))
+}
+
 /// A task, finished or not, ready to be shown.
 pub(crate) async fn task(store: &Store, task: TaskId) -> Result<Option<TaskRecord>, StoreError> {
     let mut found: Option<TaskRecord> = store.get(Collection::Tasks, task).await?;
@@ -182,6 +188,12 @@ pub(crate) async fn purge_logs(store: &Store, before: Timestamp) -> Result<usize
             return Ok(purged);
         }
     }
+}
+
+/// Forgets what happened before `before`.
+pub(crate) async fn purge_events(store: &Store, before: Timestamp) -> Result<(), StoreError> {
+    let batch = Batch::new().prune(Stream::Events, before);
+    store.commit(batch).await.map(|_| ())
 }
 
 fn replicate_key(task: TaskId, worker: Address) -> String {
@@ -329,5 +341,27 @@ mod tests {
         assert_eq!(logs_of(&store, task).await.unwrap()[0].stdout, "hello");
         assert_eq!(purge_logs(&store, Timestamp(over.0 + 1)).await.unwrap(), 1);
         assert_eq!(logs_of(&store, task).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn what_happened_is_forgotten_after_some_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        store.commit(batch(&changes_of_a_deal())).await.unwrap();
+        let all = store.range(Stream::Events).await.unwrap();
+        purge_events(&store, NOW).await.unwrap();
+        assert_eq!(store.range(Stream::Events).await.unwrap(), all);
+        purge_events(&store, Timestamp(NOW.0 + 1)).await.unwrap();
+        let left = store.range(Stream::Events).await.unwrap();
+        assert!(left.0 > all.1, "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn a_pool_knows_whether_it_ever_received_a_deal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        assert!(!saw_a_deal(&store).await.unwrap());
+        store.commit(batch(&changes_of_a_deal())).await.unwrap();
+        assert!(saw_a_deal(&store).await.unwrap());
     }
 }

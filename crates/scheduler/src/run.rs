@@ -12,8 +12,7 @@ use chassis::actuator::{Actuator, Build};
 use chassis::health::Health;
 use chassis::metrics::Metrics;
 use engine::Engine;
-use poco::units::Timestamp;
-use store::{Identity, Store};
+use store::{Identity, Store, StoreError};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 use wire::message::PublicConfiguration;
@@ -184,21 +183,24 @@ async fn assemble(
     };
     let mut cursor_settings = CursorSettings::new(settings.chain.start_block, block_time);
     cursor_settings.max_range = settings.chain.max_logs_batch;
-    let node = hub.node().clone();
-    let cursor_at =
-        Box::new(move |position| Cursor::new(node.clone(), filter, cursor_settings, position));
     let stored = store.cursor(watch::CURSOR).await?;
-    let cursor = cursor_at(watch::begin(stored, saw_a_deal, settings.chain.start_block));
+    let position = watch::begin(stored, saw_a_deal, settings.chain.start_block);
+    let health = ChainHealth::new(
+        block_time,
+        settings.chain.out_of_service.with(block_time),
+        position.as_ref().map(|position| position.number),
+    );
+    let cursor = Cursor::new(hub.node().clone(), filter, cursor_settings, position);
     let watch = Watch {
         hub: hub.clone(),
         cursor,
-        cursor_at,
+        start: settings.chain.start_block,
         store: store.clone(),
+        health: health.clone(),
         inbox: inbox.clone(),
         ratios: None,
     };
 
-    let health = ChainHealth::new(block_time, settings.chain.out_of_service.with(block_time));
     let auth = Auth::open(
         store.clone(),
         chain.chain_id,
@@ -381,18 +383,24 @@ async fn keep_house(api: Arc<Api>, settings: Settings, shutdown: Shutdown) -> Re
             () = shutdown.triggered() => return Ok(()),
             _ = sweep.tick() => api.auth.sweep().await,
             _ = purge.tick() => {
-                let before: Timestamp = now().saturating_sub(settings.logs_kept);
-                persist::purge_logs(&api.store, before).await.map(|purged| {
-                    if purged > 0 {
-                        tracing::info!(purged, "logs of tasks that ended long ago are deleted");
-                    }
-                })
+                purge_old(&api.store, &settings).await
             }
         };
         if let Err(error) = done {
             tracing::warn!(%error, "housekeeping is put off");
         }
     }
+}
+
+/// Deletes what was kept long enough.
+async fn purge_old(store: &Store, settings: &Settings) -> Result<(), StoreError> {
+    let now = now();
+    persist::purge_events(store, now.saturating_sub(settings.events_kept)).await?;
+    let purged = persist::purge_logs(store, now.saturating_sub(settings.logs_kept)).await?;
+    if purged > 0 {
+        tracing::info!(purged, "logs of tasks that ended long ago are deleted");
+    }
+    Ok(())
 }
 
 fn engine_settings(settings: &Settings, block_time: Duration) -> engine::Settings {

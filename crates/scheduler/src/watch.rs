@@ -16,7 +16,9 @@ use poco::tag::Tag;
 use poco::units::{BlockNumber, Timestamp};
 use store::{Batch, Store, StoreError};
 
+use crate::head::ChainHealth;
 use crate::inbox::{Ending, Inbox};
+use crate::persist;
 
 /// The name under which the cursor's position is stored.
 pub(crate) const CURSOR: &str = "hub";
@@ -28,9 +30,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) struct Watch {
     pub(crate) hub: Hub,
     pub(crate) cursor: Cursor,
-    /// Makes the cursor anew at a stored position.
-    pub(crate) cursor_at: Box<dyn Fn(Option<CursorPosition>) -> Cursor + Send + Sync>,
+    /// Where reading begins when no deal was ever received.
+    pub(crate) start: BlockNumber,
     pub(crate) store: Store,
+    /// Told how far everything was read.
+    pub(crate) health: ChainHealth,
     pub(crate) inbox: Inbox,
     pub(crate) ratios: Option<(u32, u32)>,
 }
@@ -102,6 +106,7 @@ impl Watch {
                 self.inbox
                     .tell_stored(Input::RolledBack { to }, batch)
                     .await?;
+                self.health.read_to(to);
             }
             Progress::Advanced {
                 to,
@@ -118,11 +123,22 @@ impl Watch {
                     time: to.timestamp,
                 };
                 let batch = Batch::new().cursor(CURSOR, Some(&position));
+                let number = to.number;
                 self.inbox
                     .tell_stored(Input::Advanced { to, head, facts }, batch)
                     .await?;
+                self.health.read_to(number);
             }
         }
+        Ok(())
+    }
+
+    /// Has the cursor go on where everything is stored, as after a start.
+    async fn go_back(&mut self) -> Result<(), StoreError> {
+        let stored = self.store.cursor(CURSOR).await?;
+        let saw_a_deal = persist::saw_a_deal(&self.store).await?;
+        self.cursor
+            .go_back_to(begin(stored, saw_a_deal, self.start));
         Ok(())
     }
 
@@ -152,8 +168,7 @@ impl Watch {
                             block = located.block.0,
                             "the chain moved while a deal was read; reading again"
                         );
-                        let position = self.store.cursor(CURSOR).await?;
-                        self.cursor = (self.cursor_at)(position);
+                        self.go_back().await?;
                         return Ok(None);
                     }
                     Err(Unready::Node { error, deal }) => {

@@ -261,6 +261,21 @@ async fn an_interrupted_worker_is_told_what_to_go_on_with() {
 }
 
 #[tokio::test]
+async fn a_worker_that_was_taken_off_the_list_is_not_let_in() {
+    let mut world = World::new().await;
+    let worker = world.registered(1).await;
+    world.deal(1, 1).await;
+    worker.ask(&world).await;
+    let other = "0x1a69b2eb604db8eba185df03ea4f5288dcbbd248";
+    world
+        .restart_with(&[("IEXEC_WORKERS_WHITELIST", other)])
+        .await;
+    let path = format!("/replicates/interrupted?blockNumber={}", world.node.head());
+    let refused = worker.get(&world, &path).await;
+    assert_eq!((refused.status.as_u16(), refused.text.as_str()), (401, ""));
+}
+
+#[tokio::test]
 async fn a_task_goes_all_the_way_and_its_worker_s_slots_are_free_again() {
     let world = World::new().await;
     let task = world.deal(1, 1).await[0];

@@ -97,6 +97,25 @@ async fn version_health_and_info() {
 }
 
 #[tokio::test]
+async fn a_pool_that_cannot_read_what_happens_is_out_of_service() {
+    let threshold = [("WORKERPOOL_SCHEDULER_OUT_OF_SERVICE_THRESHOLD", "PT2S")];
+    let world = World::with(&threshold).await;
+    let worker = world.registered(1).await;
+    world.deal(1, 1).await;
+    world.node.chain().failing.insert("eth_getLogs".to_owned());
+    eventually("it is out of service", async || {
+        // Fresh blocks, one after the other.
+        world.node.mine(&[]);
+        (world.get("/actuator/health").await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(worker.ask(&world).await.status, 503);
+    world.node.chain().failing.clear();
+    world.node.mine(&[]);
+    world.wait_for_service().await;
+}
+
+#[tokio::test]
 async fn the_compass_knows_its_own_pool_only() {
     let world = World::with(&[("WORKERPOOL_SCHEDULER_PUBLIC_URL", "https://pool.example/")]).await;
     let answer = world

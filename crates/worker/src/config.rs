@@ -187,7 +187,7 @@ impl Settings {
             .property("wallet.password")
             .secret()
             .check(
-                "the wallet's own password, not the sample one (S12); set WORKERPOOL_WORKER_ALLOW_SAMPLE_PASSWORD=true for a test network",
+                "the wallet's own password, not the sample one; set WORKERPOOL_WORKER_ALLOW_SAMPLE_PASSWORD=true for a test network",
                 move |password| sample_allowed || password.reveal() != SAMPLE_PASSWORD,
             )
             .required();

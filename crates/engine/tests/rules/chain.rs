@@ -1,6 +1,6 @@
 //! Reorganisations of the chain.
 
-use engine::{Input, Purpose};
+use engine::{Input, Outcome, Purpose};
 use poco::status::ChainTaskStatus;
 use wire::status::ReplicateStatus::Contributed;
 use wire::status::TaskNotificationType::PleaseWait;
@@ -136,4 +136,50 @@ fn a_contribution_still_under_way_when_its_block_is_dropped_is_accepted_when_it_
         world.reply(waiting),
         Some(&engine::Reply::Accepted(PleaseWait))
     );
+}
+
+/// The numbers of the tries given out for a deed.
+fn tries(world: &World, purpose: Purpose) -> Vec<u32> {
+    let commands = world.commands.iter();
+    commands
+        .filter(|command| command.key.purpose == purpose)
+        .map(|command| command.key.attempt)
+        .collect()
+}
+
+#[test]
+fn a_transaction_in_a_dropped_block_is_waited_for_under_its_own_key() {
+    // Under another key there were two transactions for one deed, as the first is sent again too.
+    let mut world = World::new().workers(["ann"]).deal(standard());
+    assert_eq!(tries(&world, Purpose::Initialize), [1]);
+    // Three blocks of the same height come without it.
+    world.reorganise(3, |tx| matches!(tx, Tx::Match(_)));
+    for _ in 0..3 {
+        world.mine();
+    }
+    world.pass(seconds(30));
+    assert_eq!(tries(&world, Purpose::Initialize), [1, 1]);
+    assert_eq!(world.status(task(0)), Initialized);
+}
+
+#[test]
+fn a_transaction_mined_long_ago_without_its_fact_is_sent_anew() {
+    let mut world = World::new();
+    world.outbox_stuck = true;
+    world.matched(standard());
+    let block = world.chain.head().unwrap().number;
+    let mut asked_at = Vec::new();
+    for _ in 0..80 {
+        for command in std::mem::take(&mut world.undone) {
+            let key = command.key;
+            asked_at.push((key.attempt, world.chain.head().unwrap().number.0 - block.0));
+            let outcome = Outcome::Mined { block };
+            world.input(Input::Done { key, outcome });
+        }
+        world.pass(seconds(5));
+    }
+    let anew = asked_at.iter().position(|(attempt, _)| *attempt == 2);
+    let (before, after) = asked_at.split_at(anew.unwrap());
+    assert!(before.len() > 1 && before.iter().all(|(attempt, _)| *attempt == 1));
+    assert!(after[0].1 >= 64, "{asked_at:?}");
 }

@@ -171,7 +171,11 @@ fn what_the_chain_does_with_a_failed_task_is_still_written_down() {
         .report("ann", task(0), Aborted)
         .is_accepted(PleaseWait);
     assert_eq!(world.status(task(0)), Failed);
-    world.send(crate::world::Tx::Finalize(task(0), Default::default()));
+    world.send(crate::world::Tx::Finalize(
+        task(0),
+        Default::default(),
+        Default::default(),
+    ));
     world.mine();
     assert_eq!(world.status(task(0)), Failed);
     assert!(

@@ -1,5 +1,6 @@
 //! The rules, by what they are about.
 
+mod callback;
 mod chain;
 mod deals;
 mod ending;

@@ -74,6 +74,18 @@ fn a_step_that_the_table_does_not_have_is_refused() {
 }
 
 #[test]
+fn a_refused_report_is_recorded_once_however_often_it_is_repeated() {
+    let mut world = ann_has_it();
+    let events = world.stored.events.len();
+    for _ in 0..3 {
+        world.report("ann", task(0), Computed).get().unwrap();
+    }
+    assert_eq!(world.stored.events.len(), events + 1);
+    world.report("ann", task(0), Recovering).get().unwrap();
+    assert_eq!(world.stored.events.len(), events + 2);
+}
+
+#[test]
 fn workers_do_not_set_the_scheduler_s_statuses() {
     //
     let mut world = ann_has_it();

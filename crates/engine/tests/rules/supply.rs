@@ -360,6 +360,34 @@ fn no_more_tasks_are_initialised_ahead_than_allowed() {
 }
 
 #[test]
+fn a_bag_is_initialised_as_workers_come_free_for_it() {
+    let mut world = World::new().deal(standard().tasks(100));
+    let count = |world: &World| world.commanded(engine::Purpose::Initialize);
+    world.pass(minutes(1));
+    assert_eq!(count(&world), 16, "with nobody there");
+    world.register("ten", 10, false);
+    world.pass(seconds(10));
+    assert_eq!(count(&world), 80, "eight for each slot");
+    world.silence("ten").pass(minutes(2));
+    world.register("eve", 1, false);
+    world.ask("eve").given();
+    world.pass(seconds(10));
+    assert_eq!(count(&world), 80, "those that are gone count no more");
+}
+
+#[test]
+fn tasks_for_a_machine_that_is_not_there_keep_no_others_waiting() {
+    let mut world = World::new()
+        .workers(["ann"])
+        .deal(standard().tag(Tag::GPU).tasks(50))
+        .deal(standard());
+    world.pass(seconds(10));
+    assert_eq!(world.commanded(engine::Purpose::Initialize), 17);
+    let given = world.ask("ann").given();
+    assert_eq!(world.stored.tasks[&given].deal, deal_id(2));
+}
+
+#[test]
 fn an_absurd_trust_overflows_nothing() {
     // 32-bit products wrapped around.
     let mut world = World::new()

@@ -1,6 +1,6 @@
 //! Reveal, upload, finalisation.
 
-use engine::{Action, Input, Purpose, Refusal, Reply, ReportDetails};
+use engine::{Input, Purpose, Refusal, Reply};
 use wire::status::ReplicateStatus::{
     self, Aborted, Contributed, ResultUploadFailed, ResultUploadRequested, ResultUploaded,
     ResultUploading, Revealed,
@@ -324,45 +324,6 @@ fn a_result_without_a_link_is_refused() {
 }
 
 #[test]
-fn a_callback_result_goes_to_the_chain_and_no_proxy_is_asked() {
-    //
-    let mut world = World::new()
-        .workers(["ann"])
-        .deal(standard().with_callback());
-    world
-        .computes("ann", task(0))
-        .contributes("ann", task(0), "result")
-        .reveals("ann", task(0));
-    world.report("ann", task(0), ResultUploading);
-    let details = ReportDetails {
-        callback_data: Some("0xcafe".to_owned()),
-        ..ReportDetails::default()
-    };
-    world
-        .report_with("ann", task(0), ResultUploaded, details)
-        .is_accepted(PleaseWait);
-    assert_eq!(world.commanded(Purpose::CheckUploaded), 0);
-    let finalize = world
-        .commands
-        .iter()
-        .find(|one| one.key.purpose == Purpose::Finalize);
-    match &finalize.unwrap().action {
-        Action::Finalize {
-            link,
-            callback_data,
-            calls_back,
-            ..
-        } => {
-            assert_eq!(
-                (link.as_str(), callback_data.as_deref(), *calls_back),
-                ("", Some("0xcafe"), true)
-            );
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
 fn a_task_that_a_stranger_finalised_is_completed() {
     // chain COMPLETED with RESULT_UPLOADED off chain never completed.
     let mut world = World::new().workers(["ann"]).deal(standard());
@@ -370,7 +331,11 @@ fn a_task_that_a_stranger_finalised_is_completed() {
         .computes("ann", task(0))
         .contributes("ann", task(0), "result");
     world.sends_reveal("ann", task(0));
-    world.send(Tx::Finalize(task(0), hash("whatever").to_vec().into()));
+    world.send(Tx::Finalize(
+        task(0),
+        hash("whatever").to_vec().into(),
+        Default::default(),
+    ));
     world.mine();
     assert_eq!(world.status(task(0)), Completed);
     assert_eq!(

@@ -36,6 +36,39 @@ fn a_worker_is_lost_after_sixty_seconds_and_not_before() {
 }
 
 #[test]
+fn a_pause_of_ours_loses_no_worker_that_pinged_meanwhile() {
+    // What was queued first after a pause judged everybody before their own pings were heard.
+    let mut world = World::new()
+        .workers(["ann", "bob"])
+        .deal(standard().trust(3));
+    for name in ["ann", "bob"] {
+        world.ask(name).is_given(task(0));
+    }
+    world.now = world.now.saturating_add(seconds(60));
+    for name in ["ann", "bob"] {
+        let worker = wallet(name);
+        world.input(Input::Pinged { worker });
+    }
+    world.pass(seconds(1));
+    for name in ["ann", "bob"] {
+        assert!(!world.replicate(name, task(0)).contains(&WorkerLost));
+    }
+}
+
+#[test]
+fn the_time_in_which_nobody_listened_is_not_held_against_a_worker() {
+    let mut world = World::new().workers(["ann"]).deal(standard());
+    world.ask("ann").is_given(task(0));
+    world.silence("ann").pass(seconds(20));
+    // The machine stood still: nothing was heard, and nothing is queued.
+    world.now = world.now.saturating_add(minutes(5));
+    world.pass(seconds(59));
+    assert!(!world.replicate("ann", task(0)).contains(&WorkerLost));
+    world.pass(seconds(2));
+    assert!(world.replicate("ann", task(0)).contains(&WorkerLost));
+}
+
+#[test]
 fn asking_is_a_sign_of_life() {
     // in the original an ask before the first ping broke the search for lost workers.
     let mut world = World::new().workers(["ann"]).deal(standard());
@@ -172,6 +205,21 @@ fn an_interrupted_computation_frees_the_slot_and_may_still_contribute() {
     assert_eq!(missed.assignment.worker, wallet("ann"));
     assert_eq!(world.replicate("ann", task(0)).last(), Some(&Recovering));
     assert_eq!(world.free_slots("ann"), 1);
+    // It asks again, as its answer was lost: its history does not grow.
+    let steps = world.replicate("ann", task(0)).len();
+    let again = world.interrupted("ann", head).missed_one();
+    assert_eq!(again.kind, PleaseContribute);
+    assert_eq!(world.replicate("ann", task(0)).len(), steps);
+}
+
+#[test]
+fn a_worker_that_registers_again_as_it_was_is_no_news() {
+    let mut world = World::new().workers(["ann"]);
+    let events = world.stored.events.len();
+    world.register("ann", 7, false);
+    assert_eq!(world.stored.events.len(), events + 1);
+    world.register("ann", 7, false);
+    assert_eq!(world.stored.events.len(), events + 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use wire::status::TaskNotificationType::{
 };
 
 use super::dice::Dice;
-use crate::world::{LINK, Tx, World, hash, wallet};
+use crate::world::{LINK, Tx, World, callback_of, hash, wallet};
 
 #[derive(Debug, Clone)]
 struct Job {
@@ -269,6 +269,7 @@ impl SimWorker {
     }
 
     fn report(&mut self, world: &mut World, index: usize, status: ReplicateStatus) {
+        let callback = self.callback(world, self.jobs[index].task);
         let job = &mut self.jobs[index];
         // The block after the one at which it was sent, as a receipt would say.
         let chain_claim = matches!(status, Contributed | Revealed);
@@ -284,11 +285,19 @@ impl SimWorker {
             details: ReportDetails {
                 block: chain_claim.then_some(BlockNumber(head + 1)),
                 result_link: Some(LINK.to_owned()),
-                callback_data: Some("0x01".to_owned()),
+                callback_data: Some(callback),
                 ..ReportDetails::default()
             },
         })));
         self.read_answers(world);
+    }
+
+    /// What it contributed; nonsense where nobody is called back, which must do no harm.
+    fn callback(&self, world: &World, task: TaskId) -> String {
+        if !world.stored.tasks[&task].calls_back {
+            return "0x01".to_owned();
+        }
+        callback_of(if self.honest { "good" } else { self.name })
     }
 
     fn misbehave(&mut self, world: &mut World, dice: &mut Dice, index: usize) {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use engine::{BlockRef, DealDetails, Fact, Located, TaskFact, TaskView};
 use poco::consensus::Tally;
 use poco::ids::{DealId, TaskId};
@@ -12,24 +12,26 @@ use poco::status::ChainTaskStatus;
 use poco::units::{BlockNumber, Timestamp};
 
 /// A transaction waiting to be mined.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tx {
     Match(Box<DealDetails>),
     Initialize(TaskId, DealTimes),
     Contribute(TaskId, Address, B256),
     Reveal(TaskId, Address),
     Reopen(TaskId),
-    Finalize(TaskId, Bytes),
+    /// With the results and the callback's bytes.
+    Finalize(TaskId, Bytes, Bytes),
     Claim(TaskId, Option<DealTimes>),
 }
 
 /// What the contract takes from a deal when a task is initialised.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DealTimes {
     pub(crate) deal: DealId,
     pub(crate) start: Timestamp,
     pub(crate) period: Duration,
     pub(crate) trust: u64,
+    pub(crate) calls_back: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +95,14 @@ impl Chain {
             reveals: task.map_or(0, |task| task.proved()),
             results: task.map(|task| task.results.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The block that a transaction is in.
+    pub(crate) fn block_of(&self, tx: &Tx) -> Option<BlockNumber> {
+        let mut blocks = self.blocks.iter().rev();
+        blocks
+            .find(|block| block.included.contains(tx))
+            .map(|block| block.block.number)
     }
 
     /// Whether the transaction would go through now.
@@ -198,7 +208,7 @@ impl State {
                 task.status = ChainTaskStatus::Active;
                 Some(vec![of(*id, TaskFact::Reopened)])
             }
-            Tx::Finalize(id, results) => {
+            Tx::Finalize(id, results, callback) => {
                 let task = self.tasks.get_mut(id)?;
                 let (consensus, at) = task.consensus?;
                 let winners = task
@@ -213,7 +223,10 @@ impl State {
                 let may = task.status == ChainTaskStatus::Revealing
                     && now < task.final_deadline()
                     && (proved == winners || (proved > 0 && closed));
-                may.then_some(())?;
+                // A contribution's hash is its result's digest here.
+                let agreed = (!task.times.calls_back && callback.is_empty())
+                    || keccak256(callback) == consensus;
+                (may && agreed).then_some(())?;
                 task.status = ChainTaskStatus::Completed;
                 task.results = results.clone();
                 Some(vec![of(

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use engine::{
-    Action, Ask, Command, DealDetails, Engine, Input, Notice, Order, Outcome, Outputs, Purpose,
-    Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
+    Action, Ask, Command, CommandKey, DealDetails, Engine, Input, Notice, Order, Outcome, Outputs,
+    Purpose, Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
 };
 use poco::ids::{DealId, TaskId};
 use poco::units::{BlockNumber, Timestamp};
@@ -24,7 +24,7 @@ pub(crate) use answer::Answer;
 pub(crate) use chain::{Chain, DealTimes, Tx};
 pub(crate) use deals::{DealWords, deal_id, standard, task};
 pub(crate) use store::Stored;
-pub(crate) use stories::{LINK, TO_COMPUTED, at_block, with_link};
+pub(crate) use stories::{LINK, TO_COMPUTED, at_block, callback_of, with_callback, with_link};
 
 pub(crate) const BLOCK: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(10);
@@ -75,6 +75,8 @@ pub(crate) struct World {
     /// Those that nobody has carried out yet.
     pub(crate) undone: VecDeque<Command>,
     sent: Vec<(Command, Tx)>,
+    /// All that was ever sent, by key.
+    outbox: BTreeMap<CommandKey, Tx>,
     pub(crate) uploaded: BTreeSet<TaskId>,
     /// The pool's outbox does not work: its commands stay undone.
     pub(crate) outbox_stuck: bool,
@@ -109,6 +111,7 @@ impl World {
             commands: Vec::new(),
             undone: VecDeque::new(),
             sent: Vec::new(),
+            outbox: BTreeMap::new(),
             uploaded: BTreeSet::new(),
             outbox_stuck: false,
             proxy_down: false,
@@ -339,7 +342,21 @@ impl World {
                 if already {
                     return;
                 }
+                // The outbox keeps what it sent: the same key is the same transaction.
                 let tx = self.tx_of(&command);
+                let before = self.outbox.get(&key).cloned();
+                if let Some(tx) = before {
+                    if let Some(block) = self.chain.block_of(&tx) {
+                        let outcome = Outcome::Mined { block };
+                        self.input(Input::Done { key, outcome });
+                        return;
+                    }
+                    if self.chain.mempool.contains(&tx) {
+                        self.sent.push((command, tx));
+                        return;
+                    }
+                }
+                self.outbox.insert(key, tx.clone());
                 if self.chain.would_pass(&tx, self.now) {
                     self.chain.mempool.push(tx.clone());
                     self.sent.push((command, tx));
@@ -357,8 +374,17 @@ impl World {
         let id = command.key.task;
         match &command.action {
             Action::Initialize { deal, .. } => Tx::Initialize(id, self.times(*deal)),
-            Action::Finalize { link, .. } => {
-                Tx::Finalize(id, Bytes::from(link.clone().into_bytes()))
+            Action::Finalize {
+                link,
+                callback_data,
+                ..
+            } => {
+                let callback = callback_data.as_deref().unwrap_or_default();
+                Tx::Finalize(
+                    id,
+                    Bytes::from(link.clone().into_bytes()),
+                    poco::lax_hex::decode(callback).into(),
+                )
             }
             Action::Reopen { .. } => Tx::Reopen(id),
             Action::Claim {
@@ -377,6 +403,7 @@ impl World {
             start: details.start_time,
             period: details.max_execution,
             trust: details.trust,
+            calls_back: details.callback.is_some(),
         }
     }
 

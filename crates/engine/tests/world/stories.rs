@@ -44,6 +44,18 @@ pub(crate) fn with_link() -> ReportDetails {
     }
 }
 
+/// The callback data that stands for a result.
+pub(crate) fn callback_of(result: &str) -> String {
+    poco::hex::encode(result)
+}
+
+pub(crate) fn with_callback(result: &str) -> ReportDetails {
+    ReportDetails {
+        callback_data: Some(callback_of(result)),
+        ..ReportDetails::default()
+    }
+}
+
 impl World {
     /// Asks, is given the task, and computes it.
     #[track_caller]

@@ -107,7 +107,14 @@ impl From<StoreError> for ApiError {
 
 impl From<NotAuthorized> for ApiError {
     fn from(error: NotAuthorized) -> Self {
-        Self::internal(&error, "")
+        match error {
+            // It was on the list when it logged in, and the list was changed since.
+            NotAuthorized::NotAllowed(worker) => {
+                tracing::info!(worker = %worker, "a worker that is not allowed any more is refused");
+                Self::Empty(StatusCode::UNAUTHORIZED)
+            }
+            error => Self::internal(&error, ""),
+        }
     }
 }
 

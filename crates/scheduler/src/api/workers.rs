@@ -27,6 +27,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/workers/computing", get(computing))
 }
 
+/// Characters of a machine's name, system or processor that are kept.
+const LONGEST_TEXT: usize = 255;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Wallet {
@@ -82,9 +85,9 @@ async fn register(
     Json(model): Json<WorkerModel>,
 ) -> Result<Response, ApiError> {
     let profile = WorkerProfile {
-        name: model.name,
-        os: model.os,
-        cpu: model.cpu,
+        name: model.name.as_deref().map(cut),
+        os: model.os.as_deref().map(cut),
+        cpu: model.cpu.as_deref().map(cut),
         cpu_nb: model.cpu_nb.into(),
         memory_gb: model.memory_size.into(),
         gpu: model.gpu_enabled,
@@ -108,6 +111,11 @@ async fn register(
         .await?;
     let body = axum::Json(registered(&record, participating, computing)).into_response();
     Ok(granting(features(&headers), body))
+}
+
+/// What a worker says about itself, short enough to be kept and shown.
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 async fn config(State(api): State<Arc<Api>>) -> Response {

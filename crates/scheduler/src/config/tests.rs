@@ -24,6 +24,7 @@ fn with_nothing_set_every_default_is_the_original_s() {
     assert_eq!(settings.result_repository.text, "http://localhost:13200");
     assert_eq!(settings.data_dir, PathBuf::from("./data"));
     assert_eq!(settings.logs_kept, DAY * 3);
+    assert_eq!(settings.events_kept, DAY * 30);
     assert!(settings.has_sample_password());
 }
 

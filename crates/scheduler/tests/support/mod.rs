@@ -135,6 +135,15 @@ impl World {
         self.start_again().await;
     }
 
+    /// Ends the scheduler and starts it again on the same folder, with more settings.
+    pub async fn restart_with(&mut self, more: &[(&str, &str)]) {
+        let more = more
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.settings.extend(more);
+        self.restart().await;
+    }
+
     /// Starts the stopped scheduler again.
     pub async fn start_again(&mut self) {
         self.start().await.unwrap();
