@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint release teardown
+.PHONY: help setup demo build test bench lint release teardown
 
 # The end-to-end tests stop processes at named places; without WORKERPOOL_CRASH_AT in the environment those places do nothing.
 BUILD := --workspace --features workerpool/crash-points
@@ -10,15 +10,19 @@ help: ## This list
 setup: ## Install and start what this machine lacks (npm packages, Docker engine); what is done is left alone
 	@ci/setup
 
-demo: setup ## A whole deal: chain, pool, two workers, the real SDK, results; KEEP=1 leaves it running
+demo: setup ## A whole deal: chain, pool, two workers, the real SDK, results; KEEP=1 leaves it running, NATIVE=1 pays in the chain's coin
 	@cargo build $(BUILD) --bins
-	@KEEP=$(KEEP) $${CARGO_TARGET_DIR:-target}/debug/demo
+	@KEEP=$(KEEP) NATIVE=$(NATIVE) $${CARGO_TARGET_DIR:-target}/debug/demo
 
 build: ## Build everything, tests included
 	@cargo build $(BUILD) --all-targets
 
-test: setup build ## Every test, end to end included
-	@cargo test $(BUILD)
+test: setup build ## Every test, end to end included; NATIVE=1 runs the end-to-end tests on a native chain
+	@NATIVE=$(NATIVE) cargo test $(BUILD)
+
+bench: setup ## Measure what docs/benchmarks.md lists, into target/bench.json; ONLY=name,name runs some
+	@cargo build --release --package workerpool --package loadgen --package bench --bins
+	@$${CARGO_TARGET_DIR:-target}/release/bench --only "$(ONLY)"
 
 lint: ## Format, lints, licences and duplicates of dependencies
 	@ci/lint

@@ -4,10 +4,11 @@
 import { IExec, utils } from 'iexec8';
 
 // The SDK as one account sees it. Without a key it can only read.
-export const connect = ({ rpc, hub, gateway, compass }, key) =>
+// A native chain has its stakes in its own coin, and gas for nothing.
+export const connect = ({ rpc, hub, native = false, gateway, compass }, key) =>
   new IExec(
     { ethProvider: key ? utils.getSignerFromPrivateKey(rpc, key) : rpc },
-    { hubAddress: hub, isNative: false, ipfsGatewayURL: gateway, compassURL: compass },
+    { hubAddress: hub, isNative: native, useGas: !native, ipfsGatewayURL: gateway, compassURL: compass },
   );
 
 const appOf = async (spec, owner) => {
@@ -24,6 +25,16 @@ const poolOf = async (spec, owner) => {
   return address;
 };
 
+// A dataset that the deal names: { name, uri, checksum }, registered first, and offered for nothing.
+const datasetOf = async (spec, deal) => {
+  if (!deal.dataset) return {};
+  const owner = connect(spec, spec.keys.datasetOwner);
+  const { name, uri, checksum } = deal.dataset;
+  const { address } = await owner.dataset.deployDataset({ owner: await owner.wallet.getAddress(), name, multiaddr: uri, checksum });
+  const order = await owner.order.createDatasetorder({ dataset: address, volume: deal.volume ?? 1 });
+  return { dataset: address, datasetorder: await owner.order.signDatasetorder(order, { preflightCheck: false }) };
+};
+
 const wanted = (spec) => spec.deals.flatMap(({ repeat = 1, ...deal }) => Array.from({ length: repeat }, () => deal));
 
 // Pays in what the deals cost and the requester has not staked yet.
@@ -35,7 +46,7 @@ const cover = async (spec, requester, volume) => {
 };
 
 // Buys every deal of `spec.deals` and calls `sold` with each as soon as it is on the chain.
-// A deal: { volume, trust, category, args, params, tag, beneficiary, callback, repeat }.
+// A deal: { volume, trust, category, args, params, rawParams, dataset, tag, beneficiary, callback, repeat }.
 export const buy = async (spec, sold) => {
   const appOwner = connect(spec, spec.keys.appOwner);
   const poolOwner = connect(spec, spec.keys.poolOwner);
@@ -62,8 +73,10 @@ export const buy = async (spec, sold) => {
 
   for (const deal of deals) {
     const category = deal.category ?? spec.category ?? 0;
+    const { dataset, datasetorder } = await datasetOf(spec, deal);
     const request = await requester.order.createRequestorder({
       app,
+      dataset,
       workerpool,
       category,
       appmaxprice: appprice,
@@ -75,14 +88,16 @@ export const buy = async (spec, sold) => {
       callback: deal.callback,
       params: deal.params ?? { iexec_args: deal.args ?? '' },
     });
+    // Parameters as they stand, whatever they are: the SDK would refuse most that is wrong.
+    if (deal.rawParams !== undefined) request.params = deal.rawParams;
     const requestorder = await requester.order.signRequestorder(request, { preflightCheck: false });
     const workerpoolorder = await poolOrder(category);
-    const match = await requester.order.matchOrders({ apporder, workerpoolorder, requestorder }, { preflightCheck: false });
+    const match = await requester.order.matchOrders({ apporder, datasetorder, workerpoolorder, requestorder }, { preflightCheck: false });
     const { botFirst, params, trust } = await requester.deal.show(match.dealid);
     const first = Number(botFirst.toString());
     const count = Number(match.volume.toString());
     const indexes = Array.from({ length: count }, (_, offset) => first + offset);
     const tasks = await Promise.all(indexes.map((index) => requester.deal.computeTaskId(match.dealid, index)));
-    sold({ dealid: match.dealid, volume: count, first, trust: Number(trust.toString()), txHash: match.txHash, app, workerpool, params, tasks });
+    sold({ dealid: match.dealid, volume: count, first, trust: Number(trust.toString()), txHash: match.txHash, app, dataset, workerpool, params, tasks });
   }
 };

@@ -24,11 +24,12 @@ const fromDevnet = async (folder) => {
   return {
     rpc: facts.rpcUrl,
     hub: facts.hub,
+    native: facts.native,
     app: facts.app,
     workerpool: facts.workerpool,
     gateway: chain.ipfsGateway,
     compass: chain.compass,
-    keys: { requester: await key('requester'), appOwner: await key('app-provider'), poolOwner: await key('scheduler') },
+    keys: { requester: await key('requester'), appOwner: await key('app-provider'), datasetOwner: await key('dataset-provider'), poolOwner: await key('scheduler') },
   };
 };
 

@@ -14,11 +14,30 @@ pub struct Wallet {
     pub transactions: u64,
     /// Gas paid for.
     pub gas: u64,
+    /// Transactions among them that failed.
+    pub reverted: u64,
 }
 
 /// Reads every block and every receipt and proves of each of `wallets`: its nonces are 0, 1, 2, … without a gap, no (recipient, call data)
 /// was mined twice, and no transaction reverted.
 pub async fn wallets(rpc: &Rpc, wallets: &[Address]) -> anyhow::Result<BTreeMap<Address, Wallet>> {
+    let found = wallets_after_reorganisations(rpc, wallets).await?;
+    if let Some((wallet, reverted)) = found
+        .iter()
+        .map(|(wallet, found)| (wallet, found.reverted))
+        .find(|(_, reverted)| *reverted > 0)
+    {
+        bail!("{reverted} transaction(s) of {wallet} reverted");
+    }
+    Ok(found)
+}
+
+/// As [`wallets`], where blocks were taken back: a transaction may have lost the ground that it stood on, and still has to use up its nonce,
+/// so that it may fail on the chain, once. What failed may be repeated; what succeeded may not.
+pub async fn wallets_after_reorganisations(
+    rpc: &Rpc,
+    wallets: &[Address],
+) -> anyhow::Result<BTreeMap<Address, Wallet>> {
     let mut found: BTreeMap<Address, Wallet> = wallets
         .iter()
         .map(|wallet| (*wallet, Wallet::default()))
@@ -39,10 +58,8 @@ pub async fn wallets(rpc: &Rpc, wallets: &[Address]) -> anyhow::Result<BTreeMap<
                 .or_default()
                 .push(transaction.nonce.to());
             if receipt.status != U256::from(1) {
-                faults.push(format!(
-                    "{} of {} in block {number} reverted",
-                    transaction.hash, transaction.from
-                ));
+                wallet.reverted += 1;
+                continue;
             }
             if !payloads.insert((transaction.from, transaction.to, transaction.input.to_vec())) {
                 faults.push(format!(

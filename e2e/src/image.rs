@@ -12,7 +12,19 @@ pub const HELLO: &str = include_str!("../app/hello.sh");
 /// An application that fails in the way its first argument names: `e2e/app/faults.sh`.
 pub const FAULTS: &str = include_str!("../app/faults.sh");
 
-const APPLETS: [&str; 8] = ["sh", "cut", "sha256sum", "sleep", "ln", "cat", "ls", "head"];
+const APPLETS: [&str; 11] = [
+    "sh",
+    "cut",
+    "sha256sum",
+    "sleep",
+    "ln",
+    "cat",
+    "ls",
+    "head",
+    "yes",
+    "mkfifo",
+    "truncate",
+];
 
 /// Builds the image `name` with `script` as its entry point and pushes it to the registry that its name begins with. The local copy is
 /// removed, so that a worker has to pull it.
@@ -78,6 +90,11 @@ pub fn sweep(dir: &Path, prefix: &str) -> anyhow::Result<()> {
         &format!("{prefix}-"),
         &["rm", "--force", "--volumes"],
     )
+    .and_then(|()| {
+        // Those that hold a slot's network open, where its rules stand inside.
+        let holders = format!("workerpool-net-{prefix}-");
+        remove_all(&containers, &holders, &["rm", "--force"])
+    })
     .and_then(|()| {
         let networks = docker(&["network", "ls", "--format", "{{.Name}}"])?;
         remove_all(

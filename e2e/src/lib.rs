@@ -10,14 +10,21 @@
 )]
 
 pub mod audit;
+pub mod files;
+pub mod flaky;
 pub mod image;
 pub mod money;
+pub mod observe;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod random;
 pub mod registry;
+pub mod reorg;
 pub mod report;
 pub mod rpc;
 pub mod scenario;
 pub mod sdk;
+pub mod skewed_clock;
+pub mod small_disk;
 pub mod world;

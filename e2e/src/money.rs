@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use serde::Serialize;
 
 use crate::rpc::{Rpc, word_of};
 
-/// The account of one party at the hub, and its tokens outside. Units: nRLC (10⁻⁹ RLC).
+/// The account of one party at the hub, and its tokens (natively: its coins) outside. Units: nRLC (10⁻⁹ RLC).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// Tokens outside the hub.
+    /// Tokens or coins outside the hub.
     pub balance: u64,
     /// Free stake at the hub.
     pub stake: u64,
@@ -26,7 +26,10 @@ impl Account {
     }
 }
 
-/// Reads an account.
+/// Wei of one nRLC where stakes are the chain's own coin.
+pub const WEI_OF_ONE: u64 = 1_000_000_000;
+
+/// Reads an account. `token` is zero where stakes are the chain's own coin.
 pub async fn account(
     rpc: &Rpc,
     hub: Address,
@@ -36,11 +39,22 @@ pub async fn account(
     let at_hub = rpc
         .view(hub, "viewAccount(address)", &[word_of(owner)])
         .await?;
-    let outside = rpc
-        .view(token, "balanceOf(address)", &[word_of(owner)])
-        .await?;
+    let balance = if token.is_zero() {
+        let coins = rpc.balance(owner).await?;
+        // A fraction of an nRLC would be gas that was paid for: not where it costs nothing.
+        anyhow::ensure!(
+            (coins % U256::from(WEI_OF_ONE)).is_zero(),
+            "{owner} has {coins} wei, which is no whole amount of nRLC"
+        );
+        (coins / U256::from(WEI_OF_ONE)).to()
+    } else {
+        rpc.view(token, "balanceOf(address)", &[word_of(owner)])
+            .await?
+            .word(0)?
+            .to()
+    };
     Ok(Account {
-        balance: outside.word(0)?.to(),
+        balance,
         stake: at_hub.word(0)?.to(),
         locked: at_hub.word(1)?.to(),
     })

@@ -175,6 +175,34 @@ impl Process {
         Ok(())
     }
 
+    /// All that it has said so far, earlier lives included.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until it has said all of `words` in one line, counted from the byte `from` of its output; gives that line.
+    pub async fn says(
+        &self,
+        from: usize,
+        words: &[&str],
+        patience: Duration,
+    ) -> anyhow::Result<String> {
+        let what = format!("{} saying {words:?}", self.name());
+        until(&what, patience, || async {
+            let said = self.said();
+            let line = said
+                .get(from..)
+                .unwrap_or_default()
+                .lines()
+                .find(|line| words.iter().all(|word| line.contains(word)));
+            Ok(line.map(str::to_owned))
+        })
+        .await
+        .with_context(|| self.tail())
+    }
+
     /// The last lines of its output.
     #[must_use]
     pub fn tail(&self) -> String {

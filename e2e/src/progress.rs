@@ -30,6 +30,8 @@ struct ReplicateView {
 #[derive(Debug, Clone, Deserialize)]
 struct Step {
     status: String,
+    #[serde(default)]
+    date: Option<String>,
 }
 
 /// A task to follow.
@@ -68,11 +70,12 @@ pub async fn follow(
             let mut state = state.borrow_mut();
             let elapsed = since.elapsed().as_secs_f64();
             let replicates = view.replicates.clone().unwrap_or_default();
-            let steps = view
+            let mut steps: Vec<(Option<&String>, String, Option<String>)> = view
                 .date_status_list
                 .iter()
                 .map(|step| {
                     (
+                        step.date.as_ref(),
                         format!("task {}", step.status),
                         task_words(&step.status).map(str::to_owned),
                     )
@@ -81,13 +84,17 @@ pub async fn follow(
                     let worker = short(&replicate.wallet_address);
                     replicate.status_update_list.iter().map(move |step| {
                         (
+                            step.date.as_ref(),
                             format!("{worker} {}", step.status),
                             replicate_words(&step.status)
                                 .map(|words| format!("worker {worker} {words}")),
                         )
                     })
-                }));
-            for (key, words) in steps {
+                }))
+                .collect();
+            // As they happened, the task's own before those of its workers.
+            steps.sort_by_key(|(date, ..)| *date);
+            for (_, key, words) in steps {
                 if state.0.insert(format!("{} {key}", one.task)) {
                     if let Some(status) = key.strip_prefix("task ") {
                         state
@@ -140,6 +147,12 @@ fn replicate_words(status: &str) -> Option<&'static str> {
         "CONTRIBUTED" => "has contributed its fingerprint on chain",
         "REVEALED" => "has revealed",
         "RESULT_UPLOADED" => "has uploaded the result",
+        "CONTRIBUTE_AND_FINALIZE_ONGOING" => {
+            "hands the result over, to finish the task with one transaction"
+        }
+        "CONTRIBUTE_AND_FINALIZE_DONE" => {
+            "has contributed, revealed and finalized with one transaction"
+        }
         "COMPLETED" => "is done",
         "ABORTED" => "has stopped",
         "WORKER_LOST" => "is not heard of any more",

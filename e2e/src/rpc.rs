@@ -42,12 +42,16 @@ pub struct Transaction {
     pub nonce: U256,
     /// Call data.
     pub input: Bytes,
+    /// Wei per gas that were paid.
+    pub gas_price: Option<U256>,
 }
 
 /// A receipt.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
+    /// The block it is in.
+    pub block_number: U256,
     /// 1 for success, 0 for a revert.
     pub status: U256,
     /// What it cost.
@@ -60,6 +64,8 @@ pub struct Receipt {
 pub struct Log {
     /// Height.
     pub block_number: U256,
+    /// The transaction that left it.
+    pub transaction_hash: B256,
     /// The event and its indexed arguments.
     pub topics: Vec<B256>,
     /// The other arguments.
@@ -108,6 +114,12 @@ impl Rpc {
     pub async fn head(&self) -> anyhow::Result<u64> {
         let number: U256 = self.request("eth_blockNumber", json!([])).await?;
         Ok(number.to())
+    }
+
+    /// Coins of an account, in wei.
+    pub async fn balance(&self, account: Address) -> anyhow::Result<U256> {
+        self.request("eth_getBalance", json!([account, "latest"]))
+            .await
     }
 
     /// A block with its transactions.

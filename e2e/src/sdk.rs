@@ -113,8 +113,8 @@ pub async fn fetch(
     .await
 }
 
-/// Runs one script with its wishes and reads its lines.
-async fn script<T: DeserializeOwned>(name: &str, spec: &Value) -> anyhow::Result<Vec<T>> {
+/// Runs one script of `e2e/sdk` with its wishes and reads its lines.
+pub async fn script<T: DeserializeOwned>(name: &str, spec: &Value) -> anyhow::Result<Vec<T>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdk").join(name);
     let output = tokio::process::Command::new("node")
         .arg(&path)

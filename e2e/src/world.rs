@@ -8,11 +8,15 @@ use alloy_primitives::Address;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::flaky::FlakyNode;
 use crate::image;
 use crate::ports;
 use crate::process::{Process, Recipe, until};
 use crate::registry::Registry;
 use crate::rpc::Rpc;
+
+/// The setting that names the node.
+const NODE: &str = "IEXEC_BLOCKCHAIN_NODE_ADDRESS";
 
 /// What `workerpool devnet` wrote about the chain.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,7 +26,7 @@ pub struct Chain {
     pub rpc_url: String,
     /// The hub.
     pub hub: Address,
-    /// The token.
+    /// The token; zero where stakes are the chain's own coin.
     pub rlc: Address,
     /// The pool.
     pub workerpool: Address,
@@ -81,6 +85,30 @@ pub struct Plan {
     pub usual_ports: bool,
     /// Prefix of the workers' names, and so of their containers and networks.
     pub name: String,
+    /// Stakes are the chain's own coin, and gas costs nothing. Unless a test says so itself: what `NATIVE` in the environment says.
+    pub native: bool,
+    /// The services reach the node through one that can be told to go wrong.
+    pub flaky_node: bool,
+    /// Further settings of the pool.
+    pub pool_env: Vec<(String, String)>,
+    /// Further settings of every worker.
+    pub worker_env: Vec<(String, String)>,
+}
+
+/// Whether the environment's `NATIVE` asks for worlds with native stakes.
+#[must_use]
+pub fn native_by_environment() -> bool {
+    std::env::var("NATIVE").is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+impl Plan {
+    /// The same world, in which every task is contributed, revealed and finalized in steps: contribute-and-finalize is not granted.
+    #[must_use]
+    pub fn classic(mut self) -> Self {
+        self.pool_env
+            .push(("WORKERPOOL_SCHEDULER_CAF".into(), "false".into()));
+        self
+    }
 }
 
 impl Default for Plan {
@@ -98,6 +126,10 @@ impl Default for Plan {
             app: (image::HELLO, "workerpool/hello:1".into()),
             usual_ports: false,
             name,
+            native: native_by_environment(),
+            flaky_node: false,
+            pool_env: Vec::new(),
+            worker_env: Vec::new(),
         }
     }
 }
@@ -114,6 +146,8 @@ pub struct World {
     pub registry: Registry,
     /// `workerpool devnet`.
     pub devnet: Process,
+    /// The node that the services ask, where the plan wanted one that can go wrong.
+    pub flaky: Option<FlakyNode>,
     /// The chain's addresses.
     pub chain: Chain,
     /// The scheduler's URL.
@@ -189,6 +223,7 @@ impl World {
                 "--result-proxy-url",
                 &url(proxy),
             ])
+            .and_arg_if(plan.native, "--native")
             .with(
                 "WORKERPOOL_ANVIL",
                 from_npm("@foundry-rs/anvil-linux-amd64/bin/anvil"),
@@ -217,6 +252,14 @@ impl World {
             "IEXEC_BLOCK_TIME".into(),
             format!("PT{}S", plan.block_time.min(5.0)),
         ));
+        let flaky = match plan.flaky_node {
+            true => Some(FlakyNode::start(&chain.rpc_url).await?),
+            false => None,
+        };
+        if let Some(node) = &flaky {
+            common.retain(|(name, _)| name != NODE);
+            common.push((NODE.into(), node.url().into()));
+        }
         let mut pool = program(&dir, "pool")?
             .with_args(["up"])
             .with_env(&common)
@@ -227,6 +270,7 @@ impl World {
             .with("IEXEC_CORE_PORT", core.to_string())
             .with("IEXEC_CONFIG_SERVER_PORT", config.to_string())
             .with("IEXEC_RESULT_PROXY_PORT", proxy.to_string())
+            .with_env(&plan.pool_env)
             .start()?;
         wait_until_up(&mut pool, &url(core)).await?;
 
@@ -235,6 +279,7 @@ impl World {
             pool,
             registry,
             devnet,
+            flaky,
             chain,
             scheduler_url: url(core),
             gateway_url: url(proxy),
@@ -245,20 +290,23 @@ impl World {
         };
         for number in 1..=plan.workers {
             tell(&format!("worker {number}"));
-            world.add_worker(number, plan.slots, &common)?;
+            let recipe = world.worker_recipe(number, plan.slots, &common)?;
+            world
+                .workers
+                .push(recipe.with_env(&plan.worker_env).start()?);
         }
         world.wait_for_workers(plan.workers).await?;
         Ok(world)
     }
 
-    fn add_worker(
-        &mut self,
+    fn worker_recipe(
+        &self,
         number: usize,
         slots: u32,
         common: &[(String, String)],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Recipe> {
         let own = environment(&self.dir.join("chain").join(format!("worker{number}.env")))?;
-        let recipe = program(&self.dir, &format!("worker{number}"))?
+        Ok(program(&self.dir, &format!("worker{number}"))?
             .with_args(["worker"])
             .with_env(common)
             .with_env(&own)
@@ -271,9 +319,7 @@ impl World {
                 "IEXEC_WORKER_OVERRIDE_AVAILABLE_CPU_COUNT",
                 slots.to_string(),
             )
-            .with("IEXEC_WORKER_PORT", ports::free()?.to_string());
-        self.workers.push(recipe.start()?);
-        Ok(())
+            .with("IEXEC_WORKER_PORT", ports::free()?.to_string()))
     }
 
     /// Waits until the scheduler knows `count` living workers.
@@ -361,6 +407,15 @@ impl Recipe {
         self
     }
 
+    /// The recipe with one more argument, if it is wanted.
+    #[must_use]
+    pub fn and_arg_if(mut self, wanted: bool, arg: &str) -> Self {
+        if wanted {
+            self.args.push(arg.to_owned());
+        }
+        self
+    }
+
     /// The recipe with these variables beside its own.
     #[must_use]
     pub fn with_env(mut self, env: &[(String, String)]) -> Self {
@@ -416,7 +471,8 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 }
 
 /// A file of the npm packages that `make setup` installs.
-fn from_npm(path: &str) -> String {
+#[must_use]
+pub fn from_npm(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../node_modules")
         .join(path)

@@ -6,14 +6,21 @@
 //! and the caller commits facts and position together.
 
 mod anchors;
+mod bloom;
+mod look_back;
+mod quiet;
+mod waker;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::B256;
 use poco::units::{BlockNumber, Timestamp};
-use tokio::sync::Notify;
 
 pub use anchors::{Anchor, CursorPosition};
+pub use waker::CursorWaker;
+
+use look_back::LookBack;
+use quiet::Quiet;
 
 use crate::{
     Block, Fact, FactFilter, Located, Log, Node, NodeError,
@@ -73,17 +80,6 @@ pub enum Progress {
     },
 }
 
-/// Ends a cursor's rest early. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub struct CursorWaker(Arc<Notify>);
-
-impl CursorWaker {
-    /// There may be something new: look now. Never makes the cursor believe anything.
-    pub fn wake(&self) {
-        self.0.notify_one();
-    }
-}
-
 /// Reads the facts of one hub.
 #[derive(Debug)]
 pub struct Cursor {
@@ -93,6 +89,8 @@ pub struct Cursor {
     position: Option<CursorPosition>,
     range: u64,
     successes: u32,
+    look_back: LookBack,
+    quiet: Quiet,
     waker: CursorWaker,
 }
 
@@ -112,13 +110,16 @@ impl Cursor {
         settings: CursorSettings,
         position: Option<CursorPosition>,
     ) -> Self {
+        let begin = next_after(position.as_ref(), &settings);
         Self {
             node,
             filter,
             range: settings.max_range.max(1),
+            look_back: LookBack::new(settings.block_time, begin),
             settings,
             position,
             successes: 0,
+            quiet: Quiet::default(),
             waker: CursorWaker::default(),
         }
     }
@@ -126,6 +127,7 @@ impl Cursor {
     /// Goes on behind `position` instead, or at the start block: the caller did not keep the last step. Wakers stay valid.
     pub fn go_back_to(&mut self, position: Option<CursorPosition>) {
         self.position = position;
+        self.look_back.restart(self.next_block());
     }
 
     /// Where the last step ended.
@@ -149,21 +151,57 @@ impl Cursor {
     /// When no node answers usefully. The position is unchanged: call again after a pause.
     pub async fn next(&mut self) -> Result<Progress, NodeError> {
         loop {
-            let head = self.node.head().await?;
+            let told = self.waker.take();
+            let heads = match &told {
+                Some(heads) if !heads.is_empty() => heads.as_slice(),
+                Some(_) => {
+                    self.quiet.forget_told();
+                    &[]
+                }
+                None => &[],
+            };
+            self.quiet.was_told(heads);
+            if let Some(progress) = self.pass_quietly(heads) {
+                return Ok(self.took(progress));
+            }
+            let head = match heads.last() {
+                Some(newest) => newest.block,
+                None if self.quiet.is_all_read(self.position.as_ref()) => {
+                    self.rest().await;
+                    continue;
+                }
+                None => self.node.head().await?,
+            };
             if let Some(progress) = self.step(&head).await? {
-                self.position = match &progress {
-                    Progress::Advanced { position, .. } => Some(position.clone()),
-                    Progress::RolledBack { position, .. } => position.clone(),
-                };
-                return Ok(progress);
+                self.quiet.was_read();
+                return Ok(self.took(progress));
             }
             self.rest().await;
         }
     }
 
+    fn took(&mut self, progress: Progress) -> Progress {
+        match &progress {
+            Progress::Advanced {
+                to,
+                facts,
+                position,
+                ..
+            } => {
+                self.look_back.advanced(facts, to.number);
+                self.position = Some(position.clone());
+            }
+            Progress::RolledBack { to, position } => {
+                self.look_back.rolled_back(*to);
+                self.position = position.clone();
+            }
+        }
+        progress
+    }
+
     async fn rest(&self) {
         // Either way it is time to look again.
-        let _ = tokio::time::timeout(self.settings.block_time, self.waker.0.notified()).await;
+        let _ = tokio::time::timeout(self.settings.block_time, self.waker.woken()).await;
     }
 
     /// One look at the chain; `None` when there is nothing to tell.
@@ -199,9 +237,7 @@ impl Cursor {
     }
 
     fn next_block(&self) -> BlockNumber {
-        self.position.as_ref().map_or(self.settings.start, |at| {
-            BlockNumber(at.number.0.saturating_add(1))
-        })
+        next_after(self.position.as_ref(), &self.settings)
     }
 
     /// Reads blocks `from` to `to`, or, when the block below is not the one we know, finds how far to go back.
@@ -211,19 +247,24 @@ impl Cursor {
         to: BlockNumber,
         head: &Block,
     ) -> Result<Result<Progress, Unready>, NodeError> {
+        let room = self.range.saturating_sub(to.0 - from.0 + 1);
+        let since = self.look_back.begin(from, room);
         // The end of the range is looked at before and after its logs: an equal hash proves that the logs belong to it.
         let mut requests: Vec<Request> = vec![
             block_request(to),
-            logs_request(from, to, &[self.filter.hub], &self.filter.topics()),
+            logs_request(since, to, &[self.filter.hub], &self.filter.topics()),
             block_request(to),
         ];
+        let middle = bloom::worth_proving(from, to);
+        requests.extend(middle.clone().map(block_request));
         if let Some(position) = &self.position {
             requests.push(block_request(position.number));
         }
         let answers = self.node.batch(&requests).await?;
-        let [before, logs, after, below @ ..] = answers.as_slice() else {
+        let [before, logs, after, rest @ ..] = answers.as_slice() else {
             return Ok(Err(Unready::Behind));
         };
+        let (headers, below) = rest.split_at(middle.clone().count().min(rest.len()));
         let (Some(before), Some(last)) = (read_block(before)?, read_block(after)?) else {
             return Ok(Err(Unready::Behind));
         };
@@ -240,9 +281,14 @@ impl Cursor {
             }
         }
         let logs = read_logs(logs)?;
-        let Some(facts) = self.facts(&logs, from, &last).await? else {
+        let headers = middle.zip(headers).chain([(to, after)]);
+        self.prove(headers.map(|(number, raw)| (number, raw.as_ref())), &logs)
+            .await?;
+        let Some(mut facts) = self.facts(&logs, since, &last).await? else {
             return Ok(Err(Unready::Moved));
         };
+        self.judge_headers(&logs).await?;
+        facts.retain(|fact| self.look_back.is_news(fact, from));
         let position = match &self.position {
             Some(position) => position.moved_to(&last),
             None => CursorPosition::at(last.number, last.hash),
@@ -415,6 +461,13 @@ impl Cursor {
         }
         Err(error)
     }
+}
+
+/// The first block that is not read.
+fn next_after(position: Option<&CursorPosition>, settings: &CursorSettings) -> BlockNumber {
+    position.map_or(settings.start, |at| {
+        BlockNumber(at.number.0.saturating_add(1))
+    })
 }
 
 fn locate(log: &Log, fact: Fact) -> Result<Located<Fact>, NodeError> {

@@ -3,7 +3,7 @@
 //! A log that is not one of ours, or cannot be read, is no fact; it never becomes another one. Most facts of tasks of other
 //! pools are given too: only the caller knows which tasks are its own.
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes};
 use alloy_sol_types::SolEvent;
 use poco::{
     contracts::Hub,
@@ -198,6 +198,17 @@ impl FactFilter {
             first.push(Hub::SchedulerNotice::SIGNATURE_HASH);
         }
         vec![first]
+    }
+
+    /// Whether a header's filter of logs shows what is wanted: "certainly not" or "perhaps".
+    pub(crate) fn shows_in(&self, bloom: &Bloom) -> bool {
+        let shows = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
+        shows(self.hub.as_slice())
+            && self
+                .topics()
+                .iter()
+                .flatten()
+                .any(|topic| shows(topic.as_slice()))
     }
 
     /// The fact in `log`, when it is one and wanted. A node's own filtering is not relied on.

@@ -1,7 +1,11 @@
 //! Typed views of the hub (spec onchain A3, A17).
 //!
 //! The hub answers a question about an unknown id with zeros; here that is `None`. Whatever else goes wrong is an error,
-//! so a `None` always comes from the chain. Nothing is cached: what may change is asked again.
+//! so a `None` always comes from the chain. What may change is asked again; what does not is remembered for those who want it.
+
+mod recent;
+
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
 use poco::{
@@ -20,6 +24,7 @@ use crate::{Node, NodeError, Revert};
 pub struct Hub {
     node: Node,
     address: Address,
+    recent: Arc<recent::Recent>,
 }
 
 /// The three registries of assets, as the hub names them now: they can be replaced.
@@ -37,8 +42,12 @@ pub struct Registries {
 #[allow(clippy::missing_errors_doc)]
 impl Hub {
     /// The hub at `address`.
-    pub const fn new(node: Node, address: Address) -> Self {
-        Self { node, address }
+    pub fn new(node: Node, address: Address) -> Self {
+        Self {
+            node,
+            address,
+            recent: Arc::default(),
+        }
     }
 
     /// The node it is read through.

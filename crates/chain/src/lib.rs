@@ -5,6 +5,7 @@
 
 pub mod cursor;
 pub mod facts;
+pub mod heads;
 pub mod hub;
 pub mod node;
 pub mod outbox;
@@ -15,12 +16,13 @@ mod kind;
 
 pub use cursor::{Cursor, CursorPosition, CursorSettings, CursorWaker, Progress};
 pub use facts::{Fact, FactFilter, Located};
+pub use heads::{Head, Heads};
 pub use hub::Hub;
 pub use kind::Kind;
 pub use node::{Block, Fees, Log, Node, NodeError, Receipt, SendError, SendRefusal};
 pub use outbox::{
-    GasPolicy, Intent, MemoryOutboxStore, Outbox, OutboxError, OutboxHandle, OutboxRecord,
-    OutboxSettings, OutboxStore, OutboxStoreError, Outcome,
+    ArrayCall, GasPolicy, Intent, Joinable, MemoryOutboxStore, Outbox, OutboxError, OutboxHandle,
+    OutboxRecord, OutboxSettings, OutboxStore, OutboxStoreError, Outcome,
 };
 pub use revert::Revert;
 pub use wallet::{WalletError, open_keystore, write_keystore};

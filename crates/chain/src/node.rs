@@ -144,6 +144,13 @@ impl Node {
         Err(last)
     }
 
+    /// Where the preferred node may push: its own address as a WebSocket. It may hold a key.
+    pub(crate) async fn socket_url(&self) -> Option<String> {
+        let (_, endpoint) = self.in_turn().next()?;
+        self.admit(endpoint).await.ok()?;
+        endpoint.socket_url()
+    }
+
     /// Asks another node first from now on, when there is one: the preferred one turned out to be behind.
     pub(crate) fn prefer_another(&self) {
         let current = self.inner.preferred.load(Ordering::Relaxed);

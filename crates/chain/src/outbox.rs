@@ -10,9 +10,12 @@
 //! failed read for an answer and never sends anything but what it was given.
 
 mod book;
+mod bulk;
 mod fees;
 mod intake;
 mod intent;
+mod join;
+mod outgoing;
 mod resend;
 mod round;
 mod settle;
@@ -20,7 +23,10 @@ mod signing;
 mod store;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,6 +37,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use fees::Offer;
 pub use intent::{Attempt, GasPolicy, Intent, OutboxRecord, Outcome, Stage, Watched};
+pub use join::{ArrayCall, Joinable};
 pub use store::{MemoryOutboxStore, OutboxStore, OutboxStoreError, StoreFuture};
 
 use crate::{Kind, Node};
@@ -206,11 +213,11 @@ impl std::fmt::Display for Holdup {
             Self::Node(text) | Self::Store(text) | Self::Signer(text) => f.write_str(text),
             Self::FeeCap { cap, base } => write!(
                 f,
-                "the base fee is {base} wei per gas, above the cap of {cap}; raise the gas price cap or wait"
+                "the base fee is {base} wei per gas, above the cap of {cap}; raise IEXEC_GAS_PRICE_CAP or wait until it falls"
             ),
             Self::StuckAtCap { nonce } => write!(
                 f,
-                "transaction {nonce} is not mined and a higher fee would pass the gas price cap; raise it or wait"
+                "transaction {nonce} is not mined and a higher fee would pass the cap; raise IEXEC_GAS_PRICE_CAP or wait until fees fall"
             ),
             Self::Funds { have, need } => write!(
                 f,
@@ -249,6 +256,8 @@ struct Shared {
     settings: OutboxSettings,
     book: Mutex<Book>,
     wake: Notify,
+    /// The chain may have taken blocks back: what was settled is to be looked at.
+    moved: AtomicBool,
     status: watch::Sender<OutboxStatus>,
 }
 
@@ -300,6 +309,7 @@ impl Outbox {
             settings,
             book: Mutex::new(Book::load(records)),
             wake: Notify::new(),
+            moved: AtomicBool::new(false),
             status: watch::Sender::default(),
         });
         let (sender, receiver) = mpsc::channel(256);
@@ -387,6 +397,14 @@ impl OutboxHandle {
     /// There may be a new block: look now.
     pub fn wake(&self) {
         self.shared.wake.notify_one();
+    }
+
+    /// There is this block: look now, also at what was settled if blocks may have been taken back.
+    pub fn tell(&self, head: &crate::Head) {
+        if !head.follows {
+            self.shared.moved.store(true, Ordering::Relaxed);
+        }
+        self.wake();
     }
 
     /// How the outbox is doing, now and whenever it changes.

@@ -191,6 +191,7 @@ fn claim(number: u8) -> Intent {
         calldata: Bytes::copy_from_slice(B256::with_last_byte(number).as_slice()),
         gas: GasPolicy::estimated(),
         deadline: None,
+        joins: None,
     }
 }
 

@@ -446,3 +446,82 @@ async fn a_cursor_that_goes_back_tells_again_and_can_still_be_woken() {
     waker.wake();
     assert_eq!(read_to(&mut cursor, 2).await.0, []);
 }
+
+#[tokio::test]
+async fn a_node_that_hides_the_logs_of_a_block_is_caught_by_the_blocks_header() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    let (_, before) = read_to(&mut cursor, 0).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.hidden_logs = true;
+        world.mine_with(vec![deal_notice(POOL, 1)]);
+    }
+    let error = cursor.next().await.unwrap_err();
+    assert_eq!(error, NodeError::LogsMissing { block: 1 });
+    assert!(error.to_string().contains("use another node"));
+    assert_eq!(cursor.position(), Some(&before));
+    world.lock().unwrap().hidden_logs = false;
+    assert_eq!(read_to(&mut cursor, 1).await.0, [deal(1)]);
+}
+
+#[tokio::test]
+async fn logs_that_are_hidden_in_the_middle_of_a_short_range_are_missed() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    read_to(&mut cursor, 0).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.hidden_logs = true;
+        world.mine_with(vec![deal_notice(POOL, 1)]);
+        world.mine_many(3);
+    }
+    let error = cursor.next().await.unwrap_err();
+    assert_eq!(error, NodeError::LogsMissing { block: 1 });
+    world.lock().unwrap().hidden_logs = false;
+    assert_eq!(read_to(&mut cursor, 4).await.0, [deal(1)]);
+}
+
+#[tokio::test]
+async fn logs_that_were_hidden_in_a_long_range_are_found_later_and_told_once() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    read_to(&mut cursor, 0).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.hidden_logs = true;
+        world.mine_with(vec![deal_notice(POOL, 1)]);
+        // The header of the last block shows nothing, and so many are not looked at one by one.
+        world.mine_many(20);
+    }
+    assert_eq!(read_to(&mut cursor, 21).await.0, []);
+    {
+        let mut world = world.lock().unwrap();
+        world.hidden_logs = false;
+        world.mine_with(vec![consensus(2)]);
+    }
+    let (told, _) = read_to(&mut cursor, 22).await;
+    assert_eq!(told.first(), Some(&deal(1)));
+    assert_eq!(told.len(), 2);
+    world.lock().unwrap().mine();
+    assert_eq!(read_to(&mut cursor, 23).await.0, []);
+}
+
+#[tokio::test]
+async fn a_log_that_a_reorganisation_moved_is_told_again() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    read_to(&mut cursor, 0).await;
+    world.lock().unwrap().mine_with(vec![deal_notice(POOL, 1)]);
+    assert_eq!(read_to(&mut cursor, 1).await.0, [deal(1)]);
+    {
+        let mut world = world.lock().unwrap();
+        world.roll_back(1);
+        world.mine_with(vec![deal_notice(POOL, 1)]);
+    }
+    assert!(matches!(
+        cursor.next().await.unwrap(),
+        Progress::RolledBack { .. }
+    ));
+    assert_eq!(read_to(&mut cursor, 1).await.0, [deal(1)]);
+}

@@ -191,3 +191,35 @@ async fn a_json_rpc_error_behind_an_http_error_is_understood() {
         NodeError::Reverted(Revert::Message("task-pending".into()))
     );
 }
+
+#[tokio::test]
+async fn what_does_not_change_is_asked_for_once_and_an_error_is_not_remembered() {
+    use alloy_sol_types::SolCall as _;
+    let (first, second, node) = two_nodes().await;
+    let hub = Hub::new(node, hub());
+    for fake in [&first, &second] {
+        fake.once("eth_call", Fault::Error(-32000, "header not found"));
+    }
+    assert!(hub.recent_category(0).await.is_err());
+    let category = contracts::Category {
+        name: "XS".to_owned(),
+        description: String::new(),
+        workClockTimeRef: alloy_primitives::U256::from(300),
+    };
+    let answer = contracts::Hub::viewCategoryCall::abi_encode_returns(&category);
+    let answer = json!(alloy_primitives::Bytes::from(answer));
+    first.always("eth_call", Fault::Answer(answer));
+    assert_eq!(
+        hub.recent_category(0).await.unwrap().unwrap().name,
+        "XS".to_owned()
+    );
+    let asked = first.requests("eth_call").len() + second.requests("eth_call").len();
+    hub.clone().recent_category(0).await.unwrap().unwrap();
+    assert_eq!(
+        first.requests("eth_call").len() + second.requests("eth_call").len(),
+        asked
+    );
+    // Who wants to know for sure asks.
+    hub.category(0).await.unwrap().unwrap();
+    assert!(first.requests("eth_call").len() + second.requests("eth_call").len() > asked);
+}

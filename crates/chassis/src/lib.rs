@@ -5,6 +5,7 @@
 
 pub mod actuator;
 pub mod crash;
+pub mod disk;
 pub mod env;
 pub mod error;
 pub mod extract;

@@ -41,11 +41,14 @@ impl Metrics {
         let labels = [("iexecAppName", app), ("iexecAppVersion", version)]
             .map(|(name, value)| (name.into(), value.into()));
         info.get_or_create(&labels.to_vec()).set(1);
-        registry.register(
-            "iexec_version_info",
-            "Exposes the version and the name of the application",
-            info,
-        );
+        // Newer versions of the original's library strip the ending: both names are read (spec worker.md Q68).
+        for name in ["iexec_version_info", "iexec_version"] {
+            registry.register(
+                name,
+                "Exposes the version and the name of the application",
+                info.clone(),
+            );
+        }
         let requests = Family::<RequestLabels, Histogram>::new_with_constructor(|| {
             Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0])
         });
@@ -168,6 +171,9 @@ mod tests {
         # HELP iexec_version_info Exposes the version and the name of the application.
         # TYPE iexec_version_info gauge
         iexec_version_info{iexecAppName="iexec-core",iexecAppVersion="1.2.3"} 1
+        # HELP iexec_version Exposes the version and the name of the application.
+        # TYPE iexec_version gauge
+        iexec_version{iexecAppName="iexec-core",iexecAppVersion="1.2.3"} 1
         # HELP iexec_core_deals_total deals handled.
         # TYPE iexec_core_deals_total counter
         iexec_core_deals_total 3

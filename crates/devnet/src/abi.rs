@@ -77,6 +77,11 @@ sol! {
         function predictWorkerpool(address owner, string description) external view returns (address);
     }
 
+    /// The escrow of a hub with native stakes: amounts are in nRLC, what is sent with the call in wei (spec onchain.md D4).
+    interface NativeEscrow {
+        function depositForArray(uint256[] amounts, address[] targets) external payable returns (bool);
+    }
+
     /// The RLC token, faucet form.
     interface Rlc {
         function transfer(address to, uint256 amount) external returns (bool);

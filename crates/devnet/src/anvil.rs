@@ -17,7 +17,7 @@ use crate::DevnetError;
 use crate::accounts::MNEMONIC;
 use crate::guard::Guard;
 use crate::rpc::Rpc;
-use crate::settings::{AnvilSettings, Profile};
+use crate::settings::{AnvilSettings, Profile, TokenMode};
 
 /// A loaded state of many blocks takes a moment; a healthy start takes a tenth of a second.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -41,6 +41,7 @@ pub(crate) enum Mining {
 pub(crate) struct Launch<'a> {
     pub(crate) program: &'a Path,
     pub(crate) settings: &'a AnvilSettings,
+    pub(crate) mode: TokenMode,
     pub(crate) chain_id: u64,
     pub(crate) accounts: u32,
     pub(crate) mining: Mining,
@@ -136,6 +137,10 @@ impl Launch<'_> {
             "--mnemonic",
             MNEMONIC,
         ]);
+        if self.mode == TokenMode::Native {
+            // As Bellecour: gas costs nothing, and blocks have no base fee.
+            add(&["--hardfork", "berlin", "--gas-price", "0"]);
+        }
         if let Mining::Profile(profile, block_time) = self.mining {
             add(&["--block-time", &block_time.as_secs_f64().to_string()]);
             match profile {

@@ -1,4 +1,4 @@
-//! Deploys PoCo in token mode: the transactions of spec devnet.md §3 in their order, all from the admin account.
+//! Deploys PoCo: the transactions of spec devnet.md §3 in their order, all from the admin account; in native mode without the first, the token.
 //!
 //! Addresses follow from the sender's nonce, so nothing waits for a receipt until the end. Production is never replicated here.
 
@@ -14,21 +14,28 @@ use crate::abi::{DiamondArguments, DiamondInit, Hub, Registry};
 use crate::package::{Artifact, Package};
 use crate::rpc::Rpc;
 use crate::sender::Sender;
+use crate::settings::TokenMode;
 
 /// Facets of the protocol in the order in which they are added; `true` for those that are linked with the orders library.
-const FACETS: [(&str, bool, u64); 11] = [
-    ("IexecAccessorsABILegacyFacet", false, 1_300_000),
-    ("IexecCategoryManagerFacet", false, 500_000),
-    ("IexecConfigurationExtraFacet", false, 400_000),
-    ("IexecConfigurationFacet", true, 900_000),
-    ("IexecERC20Facet", false, 800_000),
-    ("IexecEscrowTokenFacet", false, 1_000_000),
-    ("IexecOrderManagementFacet", true, 1_900_000),
-    ("IexecPoco1Facet", true, 3_600_000),
-    ("IexecPoco2Facet", false, 4_000_000),
-    ("IexecPocoAccessorsFacet", true, 2_900_000),
-    ("IexecRelayFacet", false, 600_000),
-];
+const fn facets(mode: TokenMode) -> [(&'static str, bool, u64); 11] {
+    let escrow = match mode {
+        TokenMode::Token => "IexecEscrowTokenFacet",
+        TokenMode::Native => "IexecEscrowNativeFacet",
+    };
+    [
+        ("IexecAccessorsABILegacyFacet", false, 1_300_000),
+        ("IexecCategoryManagerFacet", false, 500_000),
+        ("IexecConfigurationExtraFacet", false, 400_000),
+        ("IexecConfigurationFacet", true, 900_000),
+        ("IexecERC20Facet", false, 800_000),
+        (escrow, false, 1_000_000),
+        ("IexecOrderManagementFacet", true, 1_900_000),
+        ("IexecPoco1Facet", true, 3_600_000),
+        ("IexecPoco2Facet", false, 4_000_000),
+        ("IexecPocoAccessorsFacet", true, 2_900_000),
+        ("IexecRelayFacet", false, 600_000),
+    ]
+}
 
 /// Categories as on production: name and reference time in seconds.
 pub(crate) const CATEGORIES: [(&str, u64); 5] = [
@@ -55,7 +62,7 @@ const FALLBACK: FixedBytes<4> = FixedBytes([0xff; 4]);
 pub struct Contracts {
     /// The diamond with the whole protocol.
     pub hub: Address,
-    /// The RLC token, 9 decimals.
+    /// The RLC token, 9 decimals; zero where stakes are paid with the chain's own coin.
     pub rlc: Address,
     /// Registry of applications.
     pub app_registry: Address,
@@ -66,15 +73,20 @@ pub struct Contracts {
 }
 
 impl Contracts {
-    /// Where they are when `admin` deploys them with its first transactions.
+    /// Where they are when `admin` deploys them with its first transactions. Both modes differ in every address, and neither has a contract
+    /// where the other has its registry of workerpools.
     #[must_use]
-    pub fn of_first_deployment(admin: Address) -> Self {
+    pub fn of_first_deployment(admin: Address, mode: TokenMode) -> Self {
+        let (rlc, before) = match mode {
+            TokenMode::Token => (admin.create(0), 1),
+            TokenMode::Native => (Address::ZERO, 0),
+        };
         Self {
-            rlc: admin.create(0),
-            hub: admin.create(5),
-            app_registry: admin.create(19),
-            dataset_registry: admin.create(22),
-            workerpool_registry: admin.create(25),
+            rlc,
+            hub: admin.create(before + 4),
+            app_registry: admin.create(before + 18),
+            dataset_registry: admin.create(before + 21),
+            workerpool_registry: admin.create(before + 24),
         }
     }
 }
@@ -84,13 +96,18 @@ pub(crate) async fn deploy(
     rpc: &Rpc,
     admin: &PrivateKeySigner,
     chain_id: u64,
+    mode: TokenMode,
     package: &Package,
 ) -> Result<Contracts, DevnetError> {
     let mut sender = Sender::new(rpc, admin, chain_id).await?;
-    let rlc = sender
-        .create("create RLC", package.record("RLC")?.init_code()?, 1_400_000)
-        .await?;
-    let hub = diamond(&mut sender, admin.address(), package).await?;
+    let rlc = match mode {
+        TokenMode::Token => {
+            let code = package.record("RLC")?.init_code()?;
+            sender.create("create RLC", code, 1_400_000).await?
+        }
+        TokenMode::Native => Address::ZERO,
+    };
+    let hub = diamond(&mut sender, admin.address(), mode, package).await?;
     let app_registry = registry(&mut sender, package, "apps/AppRegistry", "app", chain_id).await?;
     let dataset_registry = registry(
         &mut sender,
@@ -152,6 +169,7 @@ pub(crate) fn category(name: &str, seconds: u64) -> Hub::createCategoryCall {
 async fn diamond(
     sender: &mut Sender<'_>,
     admin: Address,
+    mode: TokenMode,
     package: &Package,
 ) -> Result<Address, DevnetError> {
     let mut taken = HashSet::new();
@@ -188,7 +206,7 @@ async fn diamond(
         .create("create IexecLibOrders_v5", library, 1_400_000)
         .await?;
     let mut cuts = Vec::new();
-    for (name, linked, gas) in FACETS {
+    for (name, linked, gas) in facets(mode) {
         let facet = package.artifact(&format!("facets/{name}"))?;
         let code = if linked {
             facet.linked(library)?

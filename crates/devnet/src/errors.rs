@@ -9,6 +9,8 @@ use alloy_primitives::B256;
 use alloy_transport::TransportError;
 use url::Url;
 
+use crate::settings::TokenMode;
+
 /// Why a local chain could not be brought up, used or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum DevnetError {
@@ -108,6 +110,18 @@ pub enum DevnetError {
         /// What was asked for.
         expected: u64,
     },
+    /// The chain has the contracts of the other mode.
+    #[error(
+        "the chain of the node {url} has the contracts in {found} mode, not in {wanted} mode. Ask for {found} mode, or use another node or state file"
+    )]
+    OtherMode {
+        /// Where it was asked.
+        url: Url,
+        /// What is there.
+        found: TokenMode,
+        /// What was asked for.
+        wanted: TokenMode,
+    },
     /// A transaction of the deployment was mined and failed.
     #[error("the transaction \"{step}\" ({tx}) was mined and reverted")]
     Reverted {
@@ -133,14 +147,6 @@ pub enum DevnetError {
     NotAsExpected {
         /// Each thing that differs, with what was expected and what was found.
         mismatches: Vec<String>,
-    },
-    /// A wish that this version does not fulfil.
-    #[error("{what} is unsupported: {why}")]
-    Unsupported {
-        /// The wish.
-        what: &'static str,
-        /// Why not, and what to do instead.
-        why: &'static str,
     },
     /// A setting that cannot be.
     #[error("{setting} is {given}: {why}")]

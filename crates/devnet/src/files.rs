@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::accounts::{Account, Role};
 use crate::running::Devnet;
-use crate::settings::{NodeChoice, Profile};
+use crate::settings::{NodeChoice, Profile, TokenMode};
 use crate::{Contracts, DevnetError, snapshot};
 
 /// Opens every written keystore. Public, like the keys themselves.
@@ -35,6 +35,8 @@ pub struct Facts {
     pub rpc_url: String,
     /// Its chain id.
     pub chain_id: u64,
+    /// Stakes are paid with the chain's own coin, and gas is free; `rlc` is zero then.
+    pub native: bool,
     /// The contracts.
     #[serde(flatten)]
     pub contracts: Contracts,
@@ -109,6 +111,7 @@ pub(crate) async fn write(devnet: &Devnet, dir: &Path) -> Result<(), DevnetError
     let facts = Facts {
         rpc_url: rpc_url(devnet),
         chain_id: devnet.settings().chain_id,
+        native: devnet.settings().token == TokenMode::Native,
         contracts: devnet.addresses().contracts,
         app: devnet.addresses().app,
         app_image: devnet.settings().app.as_ref().map(|app| app.image.clone()),
@@ -134,16 +137,21 @@ fn rpc_url(devnet: &Devnet) -> String {
     devnet.rpc_url().as_str().trim_end_matches('/').to_owned()
 }
 
-/// Works in SDK 8.24 and 9: `id` is text, and only keys that both know.
+/// Works in SDK 8.24 and 9: `id` is text, and only keys that both know. Native chains have two more that 8.24 knows; 9 cannot use such chains.
 fn chain_json(devnet: &Devnet) -> Value {
     let services = &devnet.settings().services;
-    json!({"default": "devnet", "chains": {"devnet": {
+    let mut chain = json!({
         "id": devnet.settings().chain_id.to_string(),
         "host": rpc_url(devnet),
         "hub": devnet.addresses().contracts.hub,
         "compass": services.scheduler,
         "ipfsGateway": services.result_proxy,
-    }}})
+    });
+    if let (TokenMode::Native, Some(members)) = (devnet.settings().token, chain.as_object_mut()) {
+        members.insert("native".to_owned(), json!(true));
+        members.insert("useGas".to_owned(), json!(false));
+    }
+    json!({"default": "devnet", "chains": {"devnet": chain}})
 }
 
 fn common_environment(devnet: &Devnet, facts: &Facts) -> Vec<(&'static str, String)> {
@@ -157,7 +165,7 @@ fn common_environment(devnet: &Devnet, facts: &Facts) -> Vec<(&'static str, Stri
     };
     let mut all = vec![
         ("IEXEC_CHAIN_ID", facts.chain_id.to_string()),
-        ("IEXEC_IS_SIDECHAIN", "false".to_owned()),
+        ("IEXEC_IS_SIDECHAIN", facts.native.to_string()),
         ("IEXEC_BLOCKCHAIN_NODE_ADDRESS", facts.rpc_url.clone()),
         ("IEXEC_HUB_ADDRESS", text(facts.contracts.hub)),
         ("IEXEC_BLOCK_TIME", iso(block_time)),
@@ -167,6 +175,10 @@ fn common_environment(devnet: &Devnet, facts: &Facts) -> Vec<(&'static str, Stri
         ("IEXEC_CONFIG_SERVER_URL", services.config_server.clone()),
         ("IEXEC_RESULT_REPOSITORY_URL", services.result_proxy.clone()),
     ];
+    if facts.native {
+        // Gas costs nothing: nothing is ever offered, so that a wallet needs no coin.
+        all.push(("IEXEC_GAS_PRICE_CAP", "0".to_owned()));
+    }
     if let Some(scheduler) = facts.accounts.get(&Role::Scheduler.to_string()) {
         all.push((
             "IEXEC_CORE_WALLET_PATH",

@@ -1,6 +1,6 @@
 //! A local chain with the real PoCo contracts, funded accounts and the files everything else needs.
 //!
-//! [`Devnet::start`] finds or starts anvil, deploys PoCo in token mode, checks it, funds the roles and registers an application and a pool;
+//! [`Devnet::start`] finds or starts anvil, deploys PoCo in token or native mode, checks it, funds the roles and registers an application and a pool;
 //! [`TestChain`] is the same for one test. Nothing here is meant for a public chain: the keys are the world's.
 
 mod abi;

@@ -82,6 +82,11 @@ impl Rpc {
             .to())
     }
 
+    /// Coins of an account, in wei.
+    pub(crate) async fn balance(&self, account: Address) -> Result<U256, DevnetError> {
+        self.ask("eth_getBalance", json!([account, "latest"])).await
+    }
+
     pub(crate) async fn has_code(&self, address: Address) -> Result<bool, DevnetError> {
         let code: Bytes = self.ask("eth_getCode", json!([address, "latest"])).await?;
         Ok(!code.is_empty())

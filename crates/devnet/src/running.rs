@@ -69,7 +69,14 @@ impl Devnet {
             NodeChoice::Running(url) => (None, reach(url, settings.chain_id).await?),
         };
         let contracts = contracts_on(&rpc, &settings, search, &accounts).await?;
-        funding::fund(&rpc, &contracts, &accounts, settings.chain_id).await?;
+        funding::fund(
+            &rpc,
+            &contracts,
+            &accounts,
+            settings.chain_id,
+            settings.token,
+        )
+        .await?;
         let Market {
             app,
             workerpool,
@@ -195,6 +202,7 @@ async fn start_own(
     let launch = Launch {
         program: &program,
         settings: anvil,
+        mode: settings.token,
         chain_id: settings.chain_id,
         accounts: settings.accounts,
         mining: Mining::Profile(
@@ -256,7 +264,16 @@ async fn contracts_on(
     accounts: &Accounts,
 ) -> Result<Contracts, DevnetError> {
     let admin = accounts.admin().address();
-    let there = Contracts::of_first_deployment(admin);
+    let wanted = settings.token;
+    let elsewhere = Contracts::of_first_deployment(admin, wanted.other());
+    if rpc.has_code(elsewhere.workerpool_registry).await? {
+        return Err(DevnetError::OtherMode {
+            url: rpc.url().clone(),
+            found: wanted.other(),
+            wanted,
+        });
+    }
+    let there = Contracts::of_first_deployment(admin, wanted);
     if rpc.has_code(there.hub).await? {
         check::check(rpc, &there, admin, settings.chain_id).await?;
         return Ok(there);

@@ -16,6 +16,8 @@ use crate::rpc::Rpc;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(10);
+/// What a transfer of coins to an account without code uses.
+const PLAIN_TRANSFER_GAS: u64 = 21_000;
 
 /// Sends for one key; the nonce is counted here from the node's first answer.
 pub(crate) struct Sender<'a> {
@@ -56,7 +58,8 @@ impl<'a> Sender<'a> {
         gas: u64,
     ) -> Result<Address, DevnetError> {
         let address = self.key.address().create(self.nonce);
-        self.send(step, TxKind::Create, init_code, gas).await?;
+        self.send(step, TxKind::Create, init_code, U256::ZERO, gas)
+            .await?;
         Ok(address)
     }
 
@@ -68,7 +71,33 @@ impl<'a> Sender<'a> {
         call: &C,
         gas: u64,
     ) -> Result<(), DevnetError> {
-        self.send(step, TxKind::Call(to), call.abi_encode().into(), gas)
+        self.pay(step, to, call, U256::ZERO, gas).await
+    }
+
+    /// Sends a call with coins, `value` in wei.
+    pub(crate) async fn pay<C: SolCall>(
+        &mut self,
+        step: &str,
+        to: Address,
+        call: &C,
+        value: U256,
+        gas: u64,
+    ) -> Result<(), DevnetError> {
+        let input = call.abi_encode().into();
+        self.send(step, TxKind::Call(to), input, value, gas).await
+    }
+
+    /// Sends all of `coins` (wei) but what this costs.
+    pub(crate) async fn give_all(
+        &mut self,
+        step: &str,
+        to: Address,
+        coins: U256,
+    ) -> Result<(), DevnetError> {
+        let cost = U256::from(self.gas_price) * U256::from(PLAIN_TRANSFER_GAS);
+        let value = coins.saturating_sub(cost);
+        let to = TxKind::Call(to);
+        self.send(step, to, Bytes::new(), value, PLAIN_TRANSFER_GAS)
             .await
     }
 
@@ -77,6 +106,7 @@ impl<'a> Sender<'a> {
         step: &str,
         to: TxKind,
         input: Bytes,
+        value: U256,
         gas_limit: u64,
     ) -> Result<(), DevnetError> {
         let tx = TxLegacy {
@@ -85,7 +115,7 @@ impl<'a> Sender<'a> {
             gas_price: self.gas_price,
             gas_limit,
             to,
-            value: U256::ZERO,
+            value,
             input,
         };
         let signature = self

@@ -18,7 +18,7 @@ pub struct Settings {
     pub node: NodeChoice,
     /// Chain id that the node must serve.
     pub chain_id: u64,
-    /// How stakes are paid. Only [`TokenMode::Token`] for now.
+    /// How stakes are paid.
     pub token: TokenMode,
     /// How many accounts of the test mnemonic exist, 10 or more; from the eleventh on each is one more worker.
     pub accounts: u32,
@@ -59,12 +59,6 @@ impl Default for Settings {
 impl Settings {
     /// Refuses what cannot be before anything starts.
     pub(crate) fn check(&self) -> Result<(), DevnetError> {
-        if self.token == TokenMode::Native {
-            return Err(DevnetError::Unsupported {
-                what: "native mode",
-                why: "this version deploys the token variant only; leave the mode out",
-            });
-        }
         if !(10..=1000).contains(&self.accounts) {
             let given = self.accounts.to_string();
             return Err(DevnetError::BadSetting {
@@ -153,8 +147,28 @@ impl Profile {
 pub enum TokenMode {
     /// With an ERC-20 token, as on Arbitrum.
     Token,
-    /// With the chain's own coin, as on the retired Bellecour chain. Not deployed by this version.
+    /// With the chain's own coin, as on Bellecour: 1 nRLC is 10⁹ wei, and gas costs nothing (spec devnet.md §4, onchain.md 0.3).
     Native,
+}
+
+impl TokenMode {
+    /// The mode that is not this one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Token => Self::Native,
+            Self::Native => Self::Token,
+        }
+    }
+}
+
+impl std::fmt::Display for TokenMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Token => "token",
+            Self::Native => "native",
+        })
+    }
 }
 
 /// An application to register, owned by the account [`crate::Role::AppProvider`].

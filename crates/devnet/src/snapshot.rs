@@ -4,20 +4,26 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use alloy_primitives::hex;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::accounts::Accounts;
 use crate::anvil::{Launch, Mining};
 use crate::deploy::Contracts;
 use crate::package::{CONTRACTS_VERSION, Package};
+use crate::rpc::Rpc;
 use crate::search::Search;
 use crate::settings::{AnvilSettings, Settings};
 use crate::{DevnetError, check, deploy, funding};
 
 /// Raise it when deployment or funding change what they leave on the chain.
 const REVISION: u32 = 1;
+
+/// Longer than a deployment takes on a machine with nothing else to do.
+const NUDGE: Duration = Duration::from_secs(2);
 
 /// A prepared chain in a file.
 #[derive(Debug)]
@@ -78,6 +84,7 @@ async fn prepare(
     let launch = Launch {
         program,
         settings: &quiet,
+        mode: settings.token,
         chain_id: settings.chain_id,
         accounts: settings.accounts,
         mining: Mining::Instant,
@@ -85,7 +92,10 @@ async fn prepare(
         dump: Some(&dump),
     };
     let node = launch.start().await?;
-    fill(&node.rpc, settings, package, accounts).await?;
+    tokio::select! {
+        filled = fill(&node.rpc, settings, package, accounts) => filled.map(drop)?,
+        failed = nudge(&node.rpc) => failed?,
+    }
     node.stop().await?;
     std::fs::rename(&dump, path).map_err(DevnetError::file("put in place", path))?;
     tracing::info!(
@@ -95,22 +105,33 @@ async fn prepare(
     Ok(())
 }
 
+/// Has a block mined every now and then. A node that mines each transaction at once can, under load, leave one in its pool that came while it
+/// mined another (seen rarely on anvil 1.7.1): any further block takes it in.
+async fn nudge(rpc: &Rpc) -> Result<(), DevnetError> {
+    let mut now_and_then = tokio::time::interval(NUDGE);
+    now_and_then.tick().await;
+    loop {
+        now_and_then.tick().await;
+        rpc.ask::<Value>("evm_mine", json!([])).await?;
+    }
+}
+
 /// Deploys, checks and funds on a node where nothing of it is.
 pub(crate) async fn fill(
-    rpc: &crate::rpc::Rpc,
+    rpc: &Rpc,
     settings: &Settings,
     package: &Package,
     accounts: &Accounts,
 ) -> Result<Contracts, DevnetError> {
     let admin = &accounts.admin().key;
-    let contracts = deploy::deploy(rpc, admin, settings.chain_id, package).await?;
+    let contracts = deploy::deploy(rpc, admin, settings.chain_id, settings.token, package).await?;
     check::check(rpc, &contracts, admin.address(), settings.chain_id).await?;
     check::check_fresh(rpc, &contracts).await?;
-    funding::fund(rpc, &contracts, accounts, settings.chain_id).await?;
+    funding::fund(rpc, &contracts, accounts, settings.chain_id, settings.token).await?;
     Ok(contracts)
 }
 
-/// Another node program, contracts version, chain id, number of accounts or revision is another state.
+/// Another mode, node program, contracts version, chain id, number of accounts or revision is another state.
 fn name(settings: &Settings, program: &Path) -> String {
     let program_size = std::fs::metadata(program).map_or(0, |metadata| metadata.len());
     let parts = format!(
@@ -119,7 +140,8 @@ fn name(settings: &Settings, program: &Path) -> String {
     );
     let digest = hex::encode(Sha256::digest(parts.as_bytes()));
     format!(
-        "poco-{CONTRACTS_VERSION}-{}-{}",
+        "poco-{CONTRACTS_VERSION}-{}-{}-{}",
+        settings.token,
         settings.chain_id,
         digest.get(..12).unwrap_or_default()
     )

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, Bytes};
 use poco::status::ChainTaskStatus;
 use poco::units::{BlockNumber, Timestamp};
+use wire::status::ReplicateStatus;
 
 use crate::input::TaskFact;
 use crate::records::ChainFact;
@@ -47,6 +48,8 @@ pub(crate) struct ChainState {
     pub(crate) consensus: Option<Consensus>,
     pub(crate) reopened: u32,
     pub(crate) finalized: Option<Bytes>,
+    /// The worker that contributed and finalised in one transaction, if one did (spec onchain A11).
+    pub(crate) alone: Option<Address>,
     pub(crate) claimed: bool,
 }
 
@@ -54,6 +57,7 @@ impl ChainState {
     pub(crate) fn fold(facts: &[ChainFact]) -> Self {
         let mut state = Self::default();
         let mut reveals = 0;
+        let mut last_contribution = None;
         for fact in facts {
             match &fact.what {
                 TaskFact::Initialized => state.initialized = Some(fact.block),
@@ -62,6 +66,7 @@ impl ChainState {
                     hash,
                     weight,
                 } => {
+                    last_contribution = Some((fact.tx, *worker));
                     state.contributions.insert(
                         *worker,
                         Contribution {
@@ -100,7 +105,12 @@ impl ChainState {
                     }
                     state.reopened += 1;
                 }
-                TaskFact::Finalized { results } => state.finalized = Some(results.clone()),
+                TaskFact::Finalized { results } => {
+                    state.finalized = Some(results.clone());
+                    state.alone = last_contribution
+                        .filter(|(tx, _)| *tx == fact.tx)
+                        .map(|(_, worker)| worker);
+                }
                 TaskFact::Claimed => state.claimed = true,
             }
         }
@@ -127,6 +137,25 @@ impl ChainState {
         self.contributions
             .iter()
             .filter(move |(_, one)| !one.rejected && Some(one.hash) == hash)
+    }
+
+    /// What the chain shows a worker to have reached, in order, and since when that is known.
+    pub(crate) fn shown(
+        &self,
+        worker: Address,
+    ) -> impl DoubleEndedIterator<Item = (ReplicateStatus, Timestamp)> {
+        let one = self.contributions.get(&worker);
+        let contributed = one.map(|one| (ReplicateStatus::Contributed, one.seen_at));
+        let revealed = one
+            .and_then(|one| one.revealed)
+            .map(|reveal| (ReplicateStatus::Revealed, reveal.seen_at));
+        let steps = if self.alone == Some(worker) {
+            let done = ReplicateStatus::ContributeAndFinalizeDone;
+            [contributed.map(|(_, seen)| (done, seen)), None]
+        } else {
+            [contributed, revealed]
+        };
+        steps.into_iter().flatten()
     }
 
     pub(crate) fn is_winner(&self, worker: Address) -> bool {

@@ -14,6 +14,9 @@ use crate::turn::{About, Turn};
 /// Why a deal can never be served by this pool, if so. Such a deal is recorded and its tasks fail at once, so that people
 /// see why (spec onchain A10: nobody else tells them).
 fn unservable(details: &DealDetails) -> Option<String> {
+    if details.refused.is_some() {
+        return details.refused.clone();
+    }
     let [.., low] = details.tag.0.0;
     if low & 0x0f != 0 {
         return Some(format!(
@@ -136,6 +139,11 @@ impl Engine {
             }
         }
         turn.deal_changed(id);
+        if self.deals.get(&id).is_some_and(DealRecord::is_expanded) {
+            // What was made must be in the backlog before it is counted.
+            self.review_touched(turn);
+            self.judge_capacity(turn, id, true);
+        }
     }
 
     fn make_task(&mut self, turn: &mut Turn, deal_id: DealId, index: u64) {

@@ -64,6 +64,9 @@ impl TaskRecord {
 impl Engine {
     /// Sees to it that the transaction is under way. To be called as long as its fact is missing and wanted.
     pub(crate) fn drive(&mut self, turn: &mut Turn, id: TaskId, purpose: Purpose) {
+        if purpose == Purpose::Initialize && self.give_up(turn, id) {
+            return;
+        }
         let head = self.pool.head.map(|head| head.number);
         let first = self.settings.retry_first;
         let Some(deed) = self
@@ -96,6 +99,9 @@ impl Engine {
     }
 
     fn attempt(&mut self, turn: &mut Turn, id: TaskId, purpose: Purpose) {
+        if !self.has_turn(id, purpose) {
+            return;
+        }
         let Some(action) = self.action(id, purpose) else {
             return;
         };
@@ -114,11 +120,18 @@ impl Engine {
             attempt: deed.attempt,
         };
         turn.task_changed(id);
-        turn.command(Command { key, action });
+        self.give_out(turn, Command { key, action });
+    }
+
+    fn give_out(&mut self, turn: &mut Turn, command: Command) {
+        if command.key.purpose == Purpose::Claim {
+            self.backlog.claims(command.key.task);
+        }
+        turn.command(command);
     }
 
     /// Gives out again what was commanded before a restart, under the same key.
-    pub(crate) fn resume(&self, turn: &mut Turn, id: TaskId, purpose: Purpose) {
+    pub(crate) fn resume(&mut self, turn: &mut Turn, id: TaskId, purpose: Purpose) {
         let Some(deed) = self.tasks.get(&id).and_then(|task| task.deed(purpose)) else {
             return;
         };
@@ -128,7 +141,7 @@ impl Engine {
                 task: id,
                 attempt: deed.attempt,
             };
-            turn.command(Command { key, action });
+            self.give_out(turn, Command { key, action });
         }
     }
 
@@ -138,7 +151,7 @@ impl Engine {
             Purpose::Initialize => Some(Action::Initialize {
                 deal: task.deal,
                 index: task.index,
-                until: task.contribution_deadline,
+                until: self.last_start(task),
             }),
             Purpose::Finalize => Some(Action::Finalize {
                 link: task.result_link.clone().unwrap_or_default(),
@@ -168,6 +181,9 @@ impl Engine {
     }
 
     fn deed_done(&mut self, turn: &mut Turn, key: CommandKey, outcome: Outcome) {
+        if key.purpose == Purpose::Claim {
+            self.backlog.claimed(key.task);
+        }
         let wait = self.wait_after(key);
         let Some(deed) = self
             .tasks

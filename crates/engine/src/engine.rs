@@ -15,12 +15,13 @@ use wire::status::ReplicateStatus;
 use crate::alarms::Alarms;
 use crate::backlog::Backlog;
 use crate::input::{Input, Order, Ticket};
+use crate::open::OpenTasks;
 use crate::output::{Outputs, Refusal, Reply};
 use crate::parked::Parked;
 use crate::reading::Reading;
 use crate::records::{DealRecord, PoolRecord, ReplicateRecord, TaskRecord, Topic, WorkerRecord};
 use crate::settings::Settings;
-use crate::supply::{HeldAsk, OpenTasks};
+use crate::supply::HeldAsk;
 use crate::turn::{About, Turn};
 use crate::upload::Check;
 
@@ -84,6 +85,10 @@ pub(crate) enum Alarm {
     Parked(Ticket),
     /// The result proxy is to be asked again.
     Check(TaskId),
+    /// More tasks that no worker can begin in time are to be given up.
+    Late,
+    /// Whether there is time for all of a deal is to be judged again.
+    Capacity(DealId),
 }
 
 impl Engine {
@@ -150,6 +155,7 @@ impl Engine {
                 worker,
                 block,
             } => self.interrupted(turn_ref, ticket, worker, block),
+            Input::HungUp { ticket } => self.hung_up(ticket),
             Input::Computing { ticket, worker } => self.computing(turn_ref, ticket, worker),
             Input::ListensTo { task } => self.tell_listeners(turn_ref, task),
             Input::Listens { worker } => self.tell_worker(turn_ref, worker),
@@ -176,7 +182,7 @@ impl Engine {
     /// Makes every step that is due, until nothing is.
     pub(crate) fn settle(&mut self, turn: &mut Turn) {
         self.review_touched(turn);
-        while self.initialize_next(turn) {
+        while self.initialize_next(turn) || self.claim_next(turn) {
             self.review_touched(turn);
         }
         if turn.supply {
@@ -201,6 +207,8 @@ impl Engine {
                 Alarm::Held(ticket) => self.ask_ran_out(turn, ticket),
                 Alarm::Parked(ticket) => self.parked_ran_out(turn, ticket),
                 Alarm::Check(task) => self.check_again(turn, task),
+                Alarm::Late => self.give_up_late(turn),
+                Alarm::Capacity(deal) => self.judge_capacity(turn, deal, false),
             }
         }
     }

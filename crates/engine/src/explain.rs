@@ -162,6 +162,7 @@ impl Engine {
         {
             because.push(unfit.to_string());
         }
+        because.extend(self.awaited_turn(task));
         because.extend(awaited_deeds(task));
         for one in self.replicates_of(id) {
             if let Some(need) = self.need(task, one)

@@ -28,6 +28,7 @@ impl Engine {
         for task in self.chain_alarms.take_due(to.time) {
             turn.review.insert(task);
         }
+        self.give_up_late(turn);
         self.review_mined(turn, to.number);
         self.judge_parked(turn);
     }

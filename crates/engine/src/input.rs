@@ -83,6 +83,11 @@ pub enum Input {
         /// The newest block the worker's node has; the answer waits for the cursor to pass it. Zero when not known.
         block: BlockNumber,
     },
+    /// Who waited for an answer does not any more: the connection is gone. What is not decided yet need not be.
+    HungUp {
+        /// Who waited.
+        ticket: Ticket,
+    },
     /// A worker asks which of its tasks hold a slot (spec scheduler-api §3.6). Answered with [`crate::Reply::Computing`].
     Computing {
         /// Who waits.
@@ -243,6 +248,9 @@ pub struct DealDetails {
     pub storage_provider: Option<String>,
     /// `iexec_result_storage_proxy` of the parameters.
     pub storage_proxy: Option<String>,
+    /// Why this pool cannot serve the deal, where the I/O layer found that out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 impl DealDetails {
@@ -278,6 +286,9 @@ pub struct WorkerProfile {
     pub sgx: bool,
     /// Says it can do TDX; every current Java worker does.
     pub tdx: bool,
+    /// Asked for our own feature `caf` (contribute-and-finalize), and was granted it.
+    #[serde(default)]
+    pub caf: bool,
 }
 
 impl WorkerProfile {

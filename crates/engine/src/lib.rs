@@ -11,6 +11,7 @@
 
 mod alarms;
 mod backlog;
+mod capacity;
 mod chain_state;
 mod deadlines;
 mod deal;
@@ -18,9 +19,11 @@ mod deeds;
 mod engine;
 mod explain;
 mod facts;
+mod fair;
 mod input;
 mod load;
 mod matching;
+mod open;
 mod output;
 mod parked;
 mod reading;

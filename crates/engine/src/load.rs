@@ -50,6 +50,7 @@ impl Engine {
             if engine.tasks_of_deal.contains_key(&id) || !deal.is_expanded() {
                 engine.alarms.set(Alarm::Expand(id), now);
                 engine.deals.insert(id, deal);
+                engine.watch_capacity(id, now);
             }
         }
         let mut turn = Turn::new(now);
@@ -65,6 +66,9 @@ impl Engine {
                 .insert(key.0);
             if replicate.holds_slot {
                 engine.holding.entry(key.1).or_default().insert(key.0);
+                if let Some(task) = engine.tasks.get(&key.0) {
+                    engine.open.slot_of(task.deal, true);
+                }
             }
             if !replicate.is_over() {
                 engine.last_seen.insert(key.1, now);
@@ -85,7 +89,8 @@ impl Engine {
     }
 
     /// Gives out again every command that was given out and is still wanted.
-    fn resume_all(&self, turn: &mut Turn) {
+    fn resume_all(&mut self, turn: &mut Turn) {
+        let mut left = Vec::new();
         for (id, task) in &self.tasks {
             let wanted: &[Purpose] = match task.status {
                 TaskStatus::Initializing if task.chain.initialized.is_none() => {
@@ -99,9 +104,10 @@ impl Engine {
                 TaskStatus::Failed if self.will_be_claimed(task) => &[Purpose::Claim],
                 _ => &[],
             };
-            for purpose in wanted {
-                self.resume(turn, *id, *purpose);
-            }
+            left.extend(wanted.iter().map(|purpose| (*id, *purpose)));
+        }
+        for (id, purpose) in left {
+            self.resume(turn, id, purpose);
         }
     }
 }

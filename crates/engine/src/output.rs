@@ -89,6 +89,13 @@ pub enum Reply {
     Computing(Vec<TaskId>),
     /// 200: registered, as stored.
     Registered(Box<WorkerRecord>),
+    /// The wallet is another worker's, which is alive: two of them would take each other's work and transactions for their own.
+    WalletInUse {
+        /// The name that the other one registered with.
+        by: String,
+        /// When it was last heard of.
+        seen: Timestamp,
+    },
     /// The operator's order is in force.
     Obeyed,
     /// The operator named a worker that never registered.
@@ -176,7 +183,7 @@ pub enum Refusal {
     /// The worker was silent, its slot was given away, and no other is free.
     #[error("the worker's slot was given away while it was silent")]
     SlotGone,
-    /// A computation without contribution is not offered here.
+    /// One transaction for everything was not agreed on with this worker, or this task does not allow it.
     #[error("contribute-and-finalize is not offered for this task")]
     NotOffered,
 }

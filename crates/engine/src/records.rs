@@ -270,6 +270,8 @@ pub enum Topic {
     Worker,
     /// The chain.
     Chain,
+    /// What the pool cannot do in time.
+    Capacity,
     /// The pool as a whole.
     Pool,
 }

@@ -5,8 +5,8 @@ use alloy_primitives::Address;
 use poco::ids::TaskId;
 use poco::units::BlockNumber;
 use wire::status::ReplicateStatus::{
-    Contributed, Contributing, Recovering, ResultUploadRequested, ResultUploaded, ResultUploading,
-    Revealed, Revealing,
+    ContributeAndFinalizeOngoing, Contributed, Contributing, Recovering, ResultUploadRequested,
+    ResultUploaded, ResultUploading, Revealed, Revealing,
 };
 use wire::status::{TaskNotificationType, TaskStatus};
 
@@ -95,6 +95,7 @@ impl Engine {
             TaskStatus::Initializing | TaskStatus::Initialized | TaskStatus::Running => {
                 match relevant {
                     Contributed => just(PleaseWait),
+                    ContributeAndFinalizeOngoing => just(PleaseContribute),
                     early if early.is_success() && early <= Contributing => just(PleaseContribute),
                     failed if failed.is_failure() => match replicate.next_action() {
                         PleaseAbort => just(PleaseAbort),

@@ -11,6 +11,8 @@ use crate::records::{ReplicateRecord, ReplicateStep, Topic};
 use crate::turn::{About, Turn};
 
 /// Whether a replicate in `from` may become `to` (spec scheduler-api §6.1, complete).
+///
+/// One row is ours: a worker that began to contribute and finalise in one transaction may go back to contributing alone.
 pub const fn replicate_may_become(from: ReplicateStatus, to: ReplicateStatus) -> bool {
     match to {
         Aborted => !matches!(from, Aborted | Completed | Failed),
@@ -73,7 +75,10 @@ const fn may_go_on(from: ReplicateStatus, to: ReplicateStatus) -> bool {
             matches!(to, Completing)
         }
         ContributeAndFinalizeOngoing => {
-            matches!(to, ContributeAndFinalizeDone | ContributeAndFinalizeFailed)
+            matches!(
+                to,
+                ContributeAndFinalizeDone | ContributeAndFinalizeFailed | Contributing
+            )
         }
         Completing => matches!(to, Completed | CompleteFailed),
         Aborted => matches!(to, Completed),
@@ -196,7 +201,7 @@ impl ReplicateRecord {
     pub(crate) fn may_contribute(&self) -> bool {
         let relevant = self.relevant();
         if relevant.is_success() {
-            return relevant <= Contributed;
+            return relevant <= Contributed || relevant == ContributeAndFinalizeOngoing;
         }
         self.next_action() == TaskNotificationType::PleaseContribute
     }
@@ -283,6 +288,9 @@ impl Engine {
             if let Some(holding) = self.holding.get_mut(&worker) {
                 holding.remove(&task);
             }
+            if let Some(task) = self.tasks.get(&task) {
+                self.open.slot_of(task.deal, false);
+            }
         }
     }
 
@@ -290,7 +298,10 @@ impl Engine {
         if let Some(replicate) = self.replicates.get_mut(&(task, worker)) {
             replicate.holds_slot = true;
             turn.replicate_changed(task, worker);
-            self.holding.entry(worker).or_default().insert(task);
+            let fresh = self.holding.entry(worker).or_default().insert(task);
+            if let Some(task) = self.tasks.get(&task).filter(|_| fresh) {
+                self.open.slot_of(task.deal, true);
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! What workers report: each status is checked against the table and, where it claims something about the chain or the result
 //! proxy, against what is known there. What is not known yet is waited for, within the client's patience.
 
+use alloy_primitives::Address;
+use poco::status::ChainTaskStatus;
 use poco::units::BlockNumber;
 use wire::status::ReplicateStatus::{self, *};
 use wire::status::{ReplicateStatusCause, StatusModifier, TaskNotificationType};
@@ -17,7 +19,7 @@ use crate::turn::{About, Turn};
 const LOG_UNITS: usize = 100_000;
 
 /// Longest result link taken, in bytes: the pool pays for each of them on the chain, and a real one has less than 100.
-const LINK_BYTES: usize = 1024;
+pub(crate) const LINK_BYTES: usize = 1024;
 
 /// What becomes of a report now.
 pub(crate) enum Verdict {
@@ -67,12 +69,6 @@ impl Engine {
         if replicate.passed(to) {
             return self.repeated(task, replicate, to);
         }
-        if matches!(
-            to,
-            ContributeAndFinalizeOngoing | ContributeAndFinalizeFailed | ContributeAndFinalizeDone
-        ) {
-            return refuse(Refusal::NotOffered);
-        }
         let from = replicate.current();
         if !replicate_may_become(from, to) {
             return refuse(Refusal::IllegalStep {
@@ -98,8 +94,41 @@ impl Engine {
                 self.judge_chain(report, there, arrived)
             }
             ResultUploaded | ResultUploadFailed => self.judge_upload(task, report, uploaded),
+            ContributeAndFinalizeOngoing if !self.offers_caf(task, report.worker) => {
+                refuse(Refusal::NotOffered)
+            }
+            ContributeAndFinalizeDone => {
+                let there = task.chain.alone == Some(report.worker);
+                match self.judge_chain(report, there, arrived) {
+                    Verdict::Accept if self.upload_can_be_checked(task) => match uploaded {
+                        None => Verdict::Wait(Waits::Upload),
+                        Some(true) => Verdict::Accept,
+                        Some(false) => refuse(Refusal::NotUploaded),
+                    },
+                    verdict => verdict,
+                }
+            }
             _ => Verdict::Accept,
         }
+    }
+
+    /// Whether a worker may finish a task with one transaction: both sides agreed on it, and the contract allows it (spec
+    /// onchain A11). A callback stays with the pool, which pays its gas and checks its bytes first.
+    fn offers_caf(&self, task: &TaskRecord, worker: Address) -> bool {
+        let knows = self
+            .workers
+            .get(&worker)
+            .is_some_and(|record| record.profile.caf);
+        let agreed = self.settings.caf && knows;
+        let eligible = task.trust == 1
+            && !task.calls_back
+            && !task.tag.needs_enclave()
+            && task.tag.tee_framework().is_none();
+        let chain = &task.chain;
+        let open = chain.status() == ChainTaskStatus::Active
+            && chain.contributions.is_empty()
+            && self.chain_clock() < task.contribution_deadline;
+        agreed && eligible && open
     }
 
     /// A status that is in the history already: told again, usually because an answer was lost. The worker gets the next
@@ -181,8 +210,9 @@ impl Engine {
         let uploaded = if self.upload_can_be_checked(task) {
             uploaded
         } else {
-            // A callback goes to the chain and other storages are not ours to read (spec scheduler-logic R-01).
-            Some(true)
+            // A callback goes to the chain and other storages are not ours to read (spec scheduler-logic R-01): the worker's word,
+            // whichever it is, is all there is.
+            Some(success)
         };
         match (success, uploaded) {
             (_, None) => Verdict::Wait(Waits::Upload),
@@ -274,7 +304,7 @@ impl Engine {
         step.exit_code = report.details.exit_code;
         replicate.history.push(step);
         replicate.recovering_since = None;
-        if report.status == ResultUploaded {
+        if matches!(report.status, ResultUploaded | ContributeAndFinalizeDone) {
             replicate
                 .result_link
                 .clone_from(&report.details.result_link);

@@ -8,8 +8,8 @@ use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
 use poco::units::Timestamp;
 use wire::status::ReplicateStatus::{
-    self, AppDownloadFailed, Computed, Contributed, Contributing, DataDownloadFailed, Failed,
-    Revealed, Revealing,
+    self, AppDownloadFailed, Computed, ContributeAndFinalizeDone, ContributeAndFinalizeOngoing,
+    Contributed, Contributing, DataDownloadFailed, Failed, Revealed, Revealing,
 };
 use wire::status::{ReplicateStatusCause, StatusModifier, TaskStatus};
 
@@ -36,26 +36,19 @@ impl Engine {
         worker: Address,
         grace: Duration,
     ) {
-        let Some(contribution) = self
-            .tasks
-            .get(&id)
-            .and_then(|task| task.chain.contributions.get(&worker))
-        else {
+        let Some(task) = self.tasks.get(&id) else {
+            return;
+        };
+        let Some(contribution) = task.chain.contributions.get(&worker) else {
             return;
         };
         if contribution.rejected {
             self.reject(turn, id, worker);
             return;
         }
-        let waited = |seen: Timestamp| seen.saturating_add(grace) <= turn.now;
-        let contributed = waited(contribution.seen_at);
-        let revealed = contribution
-            .revealed
-            .is_some_and(|reveal| waited(reveal.seen_at));
-        let target = match (contributed, revealed) {
-            (_, true) => Revealed,
-            (true, false) => Contributed,
-            (false, false) => return,
+        let waited = |(_, seen): &(_, Timestamp)| seen.saturating_add(grace) <= turn.now;
+        let Some((target, _)) = task.chain.shown(worker).rfind(waited) else {
+            return;
         };
         for status in self.unreported(id, worker, target) {
             let entry = Entry::of_pool(status);
@@ -74,12 +67,20 @@ impl Engine {
             return Vec::new();
         };
         let relevant = replicate.relevant();
+        let alone = target == ContributeAndFinalizeDone;
         let from = match relevant {
             // The error is the result that was contributed.
             AppDownloadFailed | DataDownloadFailed => Computed,
+            // It fell back to contributing alone.
+            ContributeAndFinalizeOngoing if !alone => Computed,
             other => other,
         };
-        ReplicateStatus::missing(from, target).to_vec()
+        // Each way has its own statuses between the result and the end (spec scheduler-logic Q-17).
+        ReplicateStatus::missing(from, target)
+            .iter()
+            .copied()
+            .filter(|status| !alone || !(Contributing..=Revealed).contains(status))
+            .collect()
     }
 
     /// Whether the chain shows something about a worker that its history will show after a while.
@@ -90,11 +91,9 @@ impl Engine {
             .filter(|(worker, one)| {
                 !one.rejected && self.replicates.contains_key(&(task.id, **worker))
             })
-            .flat_map(|(worker, one)| {
-                let reveal = one.revealed.map(|reveal| (Revealed, reveal.seen_at));
-                [Some((Contributed, one.seen_at)), reveal]
-                    .into_iter()
-                    .flatten()
+            .flat_map(|(worker, _)| {
+                task.chain
+                    .shown(*worker)
                     .map(move |(target, seen)| (*worker, target, seen))
             })
             .filter(|(worker, target, _)| !self.unreported(task.id, *worker, *target).is_empty())

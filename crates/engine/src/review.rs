@@ -12,8 +12,12 @@ use crate::engine::{Alarm, Engine};
 use crate::input::TaskView;
 use crate::output::{Change, Purpose};
 use crate::records::{ReplicateRecord, TaskRecord};
+use crate::report::LINK_BYTES;
 use crate::tell::Audience;
 use crate::turn::Turn;
+
+/// Where RUNNING is behind on the road of a task.
+const RUNNING: usize = 3;
 
 /// More steps than any task can take at once.
 const STEPS_AT_ONCE: usize = 32;
@@ -180,6 +184,9 @@ impl Engine {
             .tasks
             .get(&id)
             .map_or(0, |task| task.chain.contributions.len());
+        if let Some(task) = self.tasks.get(&id).filter(|_| given + contributed == 0) {
+            return self.why_not_begun(task);
+        }
         format!(
             "contributions closed without consensus: {given} replicate(s) given, {contributed} contributed"
         )
@@ -240,19 +247,48 @@ impl Engine {
             TaskStatus::Finalized,
             TaskStatus::Completed,
         ];
+        self.take_over_results(turn, id);
         let Some(task) = self.tasks.get(&id) else {
             return false;
         };
+        let alone = task.chain.alone.is_some();
         let skip = match task.status {
             TaskStatus::Received => 0,
             TaskStatus::Initializing => 1,
             TaskStatus::Initialized => 2,
-            TaskStatus::Running | TaskStatus::Reopening => 3,
+            TaskStatus::Running | TaskStatus::Reopening => RUNNING,
             TaskStatus::Finalizing => 5,
             _ => 4,
         };
-        let road: Vec<TaskStatus> = ROAD.into_iter().skip(skip).collect();
+        let in_one_step = |status: &TaskStatus| {
+            matches!(
+                status,
+                TaskStatus::ConsensusReached | TaskStatus::Finalizing
+            )
+        };
+        let road: Vec<TaskStatus> = ROAD
+            .into_iter()
+            .skip(skip)
+            .filter(|status| !(alone && skip <= RUNNING && in_one_step(status)))
+            .collect();
         self.advance(turn, id, &road, why)
+    }
+
+    /// What a worker finalised with is known from the chain alone (spec scheduler-logic §4.4).
+    fn take_over_results(&mut self, turn: &mut Turn, id: TaskId) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let link = task
+            .chain
+            .finalized
+            .as_ref()
+            .filter(|results| task.chain.alone.is_some() && !results.is_empty())
+            .and_then(|results| std::str::from_utf8(results).ok());
+        if let Some(link) = link.filter(|link| link.len() <= LINK_BYTES) {
+            task.result_link = Some(link.to_owned());
+            turn.task_changed(id);
+        }
     }
 
     /// What is left to do for a task that ended: its slots are freed, the chain is followed to its own end, and at last the
@@ -345,16 +381,11 @@ impl Engine {
     fn sort_in(&mut self, turn: &mut Turn, id: TaskId) {
         self.offer(turn, id);
         let Some(task) = self.tasks.get(&id) else {
-            self.backlog.taken(id);
+            self.backlog.forget(id);
             return;
         };
-        let waits = task.status == TaskStatus::Received && !self.deal_vanished(task.deal);
-        let ahead = match task.status {
-            TaskStatus::Initializing => true,
-            TaskStatus::Initialized => self.replicates_of(id).next().is_none(),
-            _ => false,
-        };
-        self.backlog.sort_in(task, waits, ahead);
+        let standing = self.standing(task);
+        self.backlog.sort_in(task, standing);
     }
 }
 

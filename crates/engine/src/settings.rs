@@ -37,7 +37,7 @@ pub struct Settings {
     /// given.
     pub window_reserve_percent: u32,
     /// How many tasks may be initialised, or on the way to it, while no worker has taken them, at most. More wait as
-    /// RECEIVED. Fewer are where there are few workers.
+    /// RECEIVED. Fewer are where there are few workers; deals that come while others have it all may have as many again.
     pub initialize_ahead: usize,
     /// How many tasks of a deal are made in one input.
     pub expand_at_once: u64,
@@ -49,6 +49,8 @@ pub struct Settings {
     pub keep_ended: Duration,
     /// Whether failed tasks are claimed after their final deadline, so that stakes come free.
     pub claim: bool,
+    /// Whether a worker that knows it may finish a standard task of trust 1 with one transaction (design §7).
+    pub caf: bool,
 }
 
 impl Default for Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             retry_most: Duration::from_secs(60),
             keep_ended: Duration::from_secs(600),
             claim: true,
+            caf: true,
         }
     }
 }

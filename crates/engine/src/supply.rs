@@ -1,12 +1,8 @@
-//! Giving replicates to workers that ask: which tasks are on offer, in which order, and asks that are held until one is.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! Giving replicates to workers that ask, and asks that are held until there is something to give.
 
 use alloy_primitives::Address;
 use poco::ids::TaskId;
-use poco::tag::Tag;
-use poco::units::Timestamp;
-use wire::status::{ReplicateStatus, StatusModifier, TaskNotificationType, TaskStatus};
+use wire::status::{ReplicateStatus, StatusModifier, TaskNotificationType};
 
 use crate::engine::{Alarm, Engine};
 use crate::input::{Ask, Ticket};
@@ -20,81 +16,6 @@ const ASK_SLACK_MS: u64 = 500;
 
 /// The least weight a worker has (spec onchain A12).
 pub(crate) const LEAST_WEIGHT: u64 = 2;
-
-/// Place of a task on offer: running ones first, then the earliest deadline (spec scheduler-logic §5.1).
-type Place = (u8, Timestamp, TaskId);
-
-/// Tasks that take one more replicate, by what they demand of a worker.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct OpenTasks {
-    plain: BTreeSet<Place>,
-    gpu: BTreeSet<Place>,
-    places: BTreeMap<TaskId, (bool, Place)>,
-}
-
-impl OpenTasks {
-    /// Says whether the task was not on offer before.
-    fn insert(&mut self, task: &TaskRecord) -> bool {
-        let rank = u8::from(task.status != TaskStatus::Running);
-        let entry = (task.tag.gpu(), (rank, task.contribution_deadline, task.id));
-        if self.places.get(&task.id) == Some(&entry) {
-            return false;
-        }
-        let fresh = !self.remove(task.id);
-        self.class(entry.0).insert(entry.1);
-        self.places.insert(task.id, entry);
-        fresh
-    }
-
-    pub(crate) fn remove(&mut self, task: TaskId) -> bool {
-        let Some((gpu, place)) = self.places.remove(&task) else {
-            return false;
-        };
-        self.class(gpu).remove(&place);
-        true
-    }
-
-    const fn class(&mut self, gpu: bool) -> &mut BTreeSet<Place> {
-        if gpu { &mut self.gpu } else { &mut self.plain }
-    }
-
-    /// Tasks for a worker, best first. A worker with a graphics processor takes what only it can do before anything else
-    /// of the same rank and deadline.
-    fn for_worker(&self, gpu: bool) -> impl Iterator<Item = TaskId> {
-        let mut special = self.gpu.iter().filter(move |_| gpu).peekable();
-        let mut plain = self.plain.iter().peekable();
-        std::iter::from_fn(move || {
-            let take_special = match (special.peek(), plain.peek()) {
-                (Some(one), Some(other)) => (one.0, one.1) <= (other.0, other.1),
-                (Some(_), None) => true,
-                (None, _) => false,
-            };
-            if take_special {
-                special.next()
-            } else {
-                plain.next()
-            }
-        })
-        .map(|place| place.2)
-    }
-
-    pub(crate) fn contains(&self, task: TaskId) -> bool {
-        self.places.contains_key(&task)
-    }
-
-    /// What keeps a worker without a graphics processor from what is left.
-    fn missing_gpu(&self) -> Option<Unfit> {
-        (!self.gpu.is_empty()).then_some(Unfit::TagMissing(Tag::GPU))
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.places.len() as u64
-    }
-
-    fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-}
 
 /// An ask that is held until there is work.
 #[derive(Debug, Clone)]
@@ -173,6 +94,11 @@ impl Engine {
             let because = held.because;
             turn.reply(ticket, Reply::NothingNow { because });
         }
+    }
+
+    /// Nobody would hear what a held ask is given: the task is kept for one who listens.
+    pub(crate) fn hung_up(&mut self, ticket: Ticket) {
+        let _nobody_hears = self.let_go(ticket);
     }
 
     fn let_go(&mut self, ticket: Ticket) -> Option<HeldAsk> {

@@ -19,7 +19,11 @@ pub const fn task_may_become(from: TaskStatus, to: TaskStatus) -> bool {
         Initialized => matches!(to, Running | ContributionTimeout | FinalDeadlineReached),
         Running => matches!(
             to,
-            ConsensusReached | RunningFailed | ContributionTimeout | FinalDeadlineReached
+            ConsensusReached
+                | RunningFailed
+                | ContributionTimeout
+                | Finalized
+                | FinalDeadlineReached
         ),
         ConsensusReached => matches!(
             to,

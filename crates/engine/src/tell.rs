@@ -41,6 +41,14 @@ impl Need {
     }
 }
 
+/// Whether a task was finished by somebody else while this worker still works on a result for it.
+fn passed_by(task: &TaskRecord, replicate: &ReplicateRecord) -> bool {
+    let chain = &task.chain;
+    chain.alone.is_some()
+        && !chain.contributions.contains_key(&replicate.worker)
+        && replicate.may_contribute()
+}
+
 /// Whom to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
@@ -61,6 +69,10 @@ impl Engine {
         }
         let relevant = replicate.relevant();
         match task.status {
+            // It was decided in one transaction, so nobody was told of a consensus.
+            TaskStatus::Completed if passed_by(task, replicate) => {
+                Some(Need::abort(Some(TaskAbortCause::ConsensusReached)))
+            }
             TaskStatus::Completed => {
                 (relevant != ReplicateStatus::Completing).then(|| Need::just(PleaseComplete))
             }
@@ -146,11 +158,11 @@ impl Engine {
                 .get(&(id, *worker))
                 .is_some_and(|one| one.told.is_none_or(|told| told.kind != need.kind))
         };
-        // The end of a task concerns whoever listens, but for a timeout, of which the original told each worker.
+        // The end of a task concerns whoever listens, but for a timeout, of which the original told each worker, and for an end that
+        // is not the same for all.
         let to_all = task.is_final()
-            && due
-                .iter()
-                .any(|(worker, need)| need.cause.is_none() && first_time(worker, need));
+            && due.iter().all(|(_, need)| need.cause.is_none())
+            && due.iter().any(|(worker, need)| first_time(worker, need));
         let mut groups: Vec<(Need, Vec<Address>)> = Vec::new();
         for (worker, need) in &due {
             match groups.iter_mut().find(|(other, _)| other == need) {

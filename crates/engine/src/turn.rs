@@ -18,7 +18,7 @@ pub(crate) struct Turn {
     pub(crate) review: BTreeSet<TaskId>,
     /// Work or a slot came free: held asks may be served.
     pub(crate) supply: bool,
-    /// How many tasks were made.
+    /// How many tasks were made, or given up.
     pub(crate) made: u64,
     deals: BTreeSet<DealId>,
     tasks: BTreeSet<TaskId>,

@@ -80,6 +80,10 @@ impl Engine {
         worker: Address,
         profile: WorkerProfile,
     ) {
+        if let Some((by, seen)) = self.other_of_the_wallet(turn.now, worker, &profile) {
+            turn.reply(ticket, Reply::WalletInUse { by, seen });
+            return;
+        }
         let fresh = !self.workers.contains_key(&worker);
         let record = self.workers.entry(worker).or_insert_with(|| WorkerRecord {
             worker,
@@ -105,6 +109,19 @@ impl Engine {
         }
         self.seen(turn, worker);
         turn.reply(ticket, reply);
+    }
+
+    /// The living worker that registered with this wallet under another name. One that was started anew under its own name goes on.
+    fn other_of_the_wallet(
+        &self,
+        now: Timestamp,
+        worker: Address,
+        profile: &WorkerProfile,
+    ) -> Option<(String, Timestamp)> {
+        let known = self.workers.get(&worker)?.profile.name.as_ref()?;
+        let other = profile.name.as_ref()? != known;
+        let seen = *self.last_seen.get(&worker)?;
+        (other && self.is_alive(worker, now)).then(|| (known.clone(), seen))
     }
 
     pub(crate) fn cordon(&mut self, turn: &mut Turn, worker: Address, cordon: bool) -> Reply {

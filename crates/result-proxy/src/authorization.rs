@@ -10,6 +10,7 @@ use poco::tag::Tag;
 use poco::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::fairness::Pools;
 use crate::right_chain::{ChainError, RightChain};
 
 /// The body of a token request (spec result-proxy §3.1). Everything may be missing here: what is missing is refused like
@@ -47,6 +48,13 @@ pub(crate) struct AuthorizationRecord {
     pub(crate) enclave: Address,
 }
 
+impl AuthorizationRecord {
+    /// Where the authorization of a wallet for a task is stored.
+    pub(crate) fn key(task: TaskId, wallet: Address) -> String {
+        format!("{task}:{}", poco::hex::lower(&wallet))
+    }
+}
+
 /// Why a token is refused. The words in capitals are those of the Java proxy's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -60,6 +68,10 @@ pub(crate) enum Refusal {
     FinalDeadlinePassed(u64),
     #[error("GET_CHAIN_DEAL_FAILED: the chain has no deal of that task")]
     NoDeal,
+    #[error(
+        "the deal is one of workerpool {0:#x}, which WORKERPOOL_RESULT_PROXY_WORKERPOOLS does not name"
+    )]
+    OtherPool(Address),
     #[error(
         "NO_MATCH_ONCHAIN_TYPE: a standard deal takes the zero enclave challenge, a TEE deal another one"
     )]
@@ -89,6 +101,7 @@ impl From<NodeError> for CheckError {
 /// Checks a token request: `header` is the wallet's signature, `request` carries the scheduler's.
 pub(crate) async fn check(
     chain: &RightChain,
+    pools: &Pools,
     now: Timestamp,
     header: &str,
     request: &TokenRequest,
@@ -114,6 +127,9 @@ pub(crate) async fn check(
         .deal(DealId(task.dealid))
         .await?
         .ok_or(Refusal::NoDeal)?;
+    if !pools.serve(deal.workerpool.pointer) {
+        return Err(Refusal::OtherPool(deal.workerpool.pointer).into());
+    }
     let is_tee = Tag(deal.tag).tee_framework().is_some();
     if is_tee == enclave.is_zero() {
         return Err(Refusal::OtherType.into());

@@ -3,8 +3,10 @@
 //! The original's gas, block time and side-chain settings have no use here: the proxy only reads the chain, and the views
 //! that it reads are the same on every network.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use alloy_primitives::{Address, address};
 use chassis::env::{ConfigErrors, Env, Reader, Role};
@@ -43,6 +45,10 @@ pub struct Settings {
     pub max_upload: u64,
     /// What an archive may hold once unpacked.
     pub limits: Limits,
+    /// The workerpools whose tasks are served; all of them when none is named.
+    pub pools: BTreeSet<Address>,
+    /// How old a token becomes before another is given; for ever when none.
+    pub token_age: Option<Duration>,
 }
 
 impl Settings {
@@ -111,6 +117,20 @@ impl Settings {
             .number()
             .check("a number greater than 0", |entries| *entries > 0)
             .or(DEFAULT_MAX_ENTRIES);
+        let pools = read
+            .var("WORKERPOOL_RESULT_PROXY_WORKERPOOLS")
+            .parsed(
+                "addresses of workerpools separated by commas, each 0x and 40 hex digits",
+                addresses,
+            )
+            .or(BTreeSet::new());
+        let token_age = read
+            .var("WORKERPOOL_RESULT_PROXY_TOKEN_AGE")
+            .duration()
+            .check("a duration of a minute or more, such as 30d", |age| {
+                age.as_secs() >= 60
+            })
+            .optional();
         refuse_ipfs_node(&mut read);
         warn_of_mongo(&mut read);
         read.finish(|| {
@@ -125,9 +145,19 @@ impl Settings {
                 exposed,
                 max_upload,
                 limits: Limits { entries, unpacked },
+                pools,
+                token_age,
             })
         })
     }
+}
+
+fn addresses(text: &str) -> Option<BTreeSet<Address>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+        .map(|one| poco::hex::address(one).ok())
+        .collect()
 }
 
 /// An IPFS node of the original's setting would hold archives that are not found here. Passing over it silently would hide
@@ -208,6 +238,11 @@ mod tests {
             ("WORKERPOOL_RESULT_PROXY_MAX_UPLOAD", "1000"),
             ("WORKERPOOL_RESULT_PROXY_MAX_UNPACKED", "2000"),
             ("WORKERPOOL_RESULT_PROXY_MAX_ENTRIES", "30"),
+            (
+                "WORKERPOOL_RESULT_PROXY_WORKERPOOLS",
+                "0x87ae2b87b5db23830572988fb1f51242fbc471ce, ",
+            ),
+            ("WORKERPOOL_RESULT_PROXY_TOKEN_AGE", "30d"),
         ]);
         let settings = Settings::from_env(&env).unwrap();
         assert_eq!(
@@ -229,6 +264,8 @@ mod tests {
                     entries: 30,
                     unpacked: 2000
                 },
+                pools: BTreeSet::from([address!("87ae2b87b5db23830572988fb1f51242fbc471ce")]),
+                token_age: Some(Duration::from_secs(30 * 86_400)),
             }
         );
         let elsewhere = env.with("JWT_KEYPATH", "/keys/jwt.key");

@@ -1,21 +1,26 @@
 //! The tokens by which uploaders are known: one a wallet, kept in the database, signed with a key from a file.
 //!
 //! Form and rules are those of spec result-proxy §4.2, so that a key file and its tokens can be taken over from a Java
-//! proxy. A token never expires. This module does not decide who gets one.
+//! proxy. A token never expires, unless the operator wants it to: then another is given when it is old, and the old one stays good for
+//! a while, because whoever got it may still be computing (§13). This module does not decide who gets one.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use poco::units::Timestamp;
 use rand::TryRngCore as _;
 use serde::{Deserialize, Serialize};
 use store::{Batch, Collection, Store, StoreError};
 
 use crate::clock;
 
+/// How long an old token stays good: longer than the longest category of the network takes.
+const GRACE: Duration = Duration::from_secs(3 * 86_400);
 /// Bytes of a key that is made here.
 const KEY_BYTES: usize = 128;
 /// Fewest bytes that HS256 may be used with.
@@ -68,6 +73,9 @@ struct Claims {
 #[derive(Debug, Serialize, Deserialize)]
 struct TokenRecord {
     token: String,
+    /// The one before it, for as long as it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
 }
 
 /// Issues and checks tokens.
@@ -76,13 +84,20 @@ pub(crate) struct Tokens {
     signing: EncodingKey,
     checking: DecodingKey,
     rules: Validation,
+    /// How old a token becomes before another is given.
+    age: Option<Duration>,
     /// Two logins of one wallet at once must get the same token.
     issuing: tokio::sync::Mutex<()>,
 }
 
 impl Tokens {
     /// Tokens signed with the key in `key_file`, which is made if it is missing. Blocks.
-    pub(crate) fn open(store: Store, key_file: &Path) -> Result<Self, KeyError> {
+    /// With `age`, one that is older is replaced.
+    pub(crate) fn open(
+        store: Store,
+        key_file: &Path,
+        age: Option<Duration>,
+    ) -> Result<Self, KeyError> {
         let key = read_or_make_key(key_file)?;
         let mut rules = Validation::new(Algorithm::HS256);
         rules.required_spec_claims.clear();
@@ -93,6 +108,7 @@ impl Tokens {
             signing: EncodingKey::from_secret(&key),
             checking: DecodingKey::from_secret(&key),
             rules,
+            age,
             issuing: tokio::sync::Mutex::new(()),
         })
     }
@@ -100,16 +116,28 @@ impl Tokens {
     /// The wallet's token: the stored one while the key verifies it, else a new one. `spelled` is the wallet as its owner
     /// wrote it.
     pub(crate) async fn issue(&self, wallet: Address, spelled: &str) -> Result<String, TokenError> {
+        self.issue_at(clock::now(), wallet, spelled).await
+    }
+
+    async fn issue_at(
+        &self,
+        now: Timestamp,
+        wallet: Address,
+        spelled: &str,
+    ) -> Result<String, TokenError> {
         let _one_at_a_time = self.issuing.lock().await;
         let key = poco::hex::lower(&wallet);
-        if let Some(stored) = self.stored(&key).await?
-            && self.claims(&stored).is_some()
-        {
-            return Ok(stored);
-        }
+        let stored = self.stored(&key).await?.map(|record| record.token);
+        let stored = stored.and_then(|token| Some((self.claims(&token)?, token)));
+        let previous = match stored {
+            Some((claims, token)) if !self.is_older(&claims, now, Duration::ZERO) => {
+                return Ok(token);
+            }
+            other => other.map(|(_, token)| token),
+        };
         let claims = Claims {
             aud: spelled.to_owned(),
-            iat: clock::now().as_secs(),
+            iat: now.as_secs(),
             sub: uuid::Uuid::new_v4().to_string(),
         };
         let mut header = Header::new(Algorithm::HS256);
@@ -117,6 +145,7 @@ impl Tokens {
         let token = jsonwebtoken::encode(&header, &claims, &self.signing)?;
         let record = TokenRecord {
             token: token.clone(),
+            previous,
         };
         self.store
             .commit(Batch::new().put(Collection::Tokens, key, &record))
@@ -126,19 +155,38 @@ impl Tokens {
 
     /// The wallet whose token this is; `None` unless our key signed it and it is the one that is stored.
     pub(crate) async fn wallet_of(&self, token: &str) -> Result<Option<Address>, TokenError> {
+        self.wallet_at(clock::now(), token).await
+    }
+
+    async fn wallet_at(&self, now: Timestamp, token: &str) -> Result<Option<Address>, TokenError> {
         let Some(claims) = self.claims(token) else {
             return Ok(None);
         };
+        if self.is_older(&claims, now, GRACE) {
+            return Ok(None);
+        }
         let Ok(wallet) = poco::hex::address(&claims.aud) else {
             return Ok(None);
         };
         let stored = self.stored(&poco::hex::lower(&wallet)).await?;
-        Ok((stored.as_deref() == Some(token)).then_some(wallet))
+        let is_one_of = |record: &TokenRecord| {
+            record.token == token || record.previous.as_deref() == Some(token)
+        };
+        Ok(stored
+            .is_some_and(|record| is_one_of(&record))
+            .then_some(wallet))
     }
 
-    async fn stored(&self, wallet: &str) -> Result<Option<String>, StoreError> {
-        let record: Option<TokenRecord> = self.store.get(Collection::Tokens, wallet).await?;
-        Ok(record.map(|record| record.token))
+    /// Whether the token has been good for its time, and for so long beyond it.
+    fn is_older(&self, claims: &Claims, now: Timestamp, beyond: Duration) -> bool {
+        self.age.is_some_and(|age| {
+            let until = claims.iat.saturating_add((age + beyond).as_secs());
+            now.as_secs() >= until
+        })
+    }
+
+    async fn stored(&self, wallet: &str) -> Result<Option<TokenRecord>, StoreError> {
+        self.store.get(Collection::Tokens, wallet).await
     }
 
     fn claims(&self, token: &str) -> Option<Claims> {
@@ -220,7 +268,7 @@ mod tests {
         }
 
         fn tokens(&self) -> Tokens {
-            Tokens::open(self.store.clone(), &self.key_file()).unwrap()
+            Tokens::open(self.store.clone(), &self.key_file(), None).unwrap()
         }
 
         fn key_file(&self) -> PathBuf {
@@ -250,6 +298,36 @@ mod tests {
         assert!(claims["iat"].as_u64().unwrap() > 1_700_000_000);
         uuid::Uuid::parse_str(claims["sub"].as_str().unwrap()).unwrap();
         assert_eq!(claims.as_object().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_old_token_is_replaced_if_the_operator_wants_it_and_stays_good_for_a_while() {
+        let world = World::new();
+        let wallet: Address = WALLET.parse().unwrap();
+        let day = 86_400;
+        let at = |days: u64| Timestamp::from_secs(1_700_000_000 + days * day);
+        let for_ever = world.tokens();
+        let first = for_ever.issue_at(at(0), wallet, WALLET).await.unwrap();
+        assert_eq!(
+            for_ever.issue_at(at(1000), wallet, WALLET).await.unwrap(),
+            first
+        );
+        let month = Some(Duration::from_secs(30 * day));
+        let tokens = Tokens::open(world.store.clone(), &world.key_file(), month).unwrap();
+        assert_eq!(
+            tokens.issue_at(at(29), wallet, WALLET).await.unwrap(),
+            first
+        );
+        let second = tokens.issue_at(at(30), wallet, WALLET).await.unwrap();
+        assert_ne!(second, first);
+        let good = async |token: &str, days| {
+            let of = tokens.wallet_at(at(days), token).await.unwrap();
+            of == Some(wallet)
+        };
+        assert!(good(&first, 32).await && good(&second, 32).await);
+        assert!(!good(&first, 33).await, "the grace is over");
+        assert!(good(&second, 62).await);
+        assert!(!good(&second, 63).await);
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chain::{Hub, Node, NodeError};
 use chassis::actuator::{Actuator, Build};
+use chassis::disk::DiskSpace;
 use chassis::health::{Condition, Health};
 use chassis::metrics::Metrics;
 use chassis::serve::DRAIN;
@@ -20,6 +21,7 @@ use crate::api::{self, Proxy};
 use crate::blocks::Blocks;
 use crate::clock;
 use crate::config::Settings;
+use crate::fairness::Pools;
 use crate::jwt::{KeyError, Tokens};
 use crate::right_chain::{ChainError, RightChain};
 use crate::upload::Results;
@@ -107,16 +109,19 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, RunE
         folder: settings.data.clone(),
         source,
     })?;
-    let tokens = Tokens::open(store.clone(), &settings.jwt_key)?;
+    let tokens = Tokens::open(store.clone(), &settings.jwt_key, settings.token_age)?;
+    let pools = Pools::new(settings.pools.clone());
     let results = Results::new(
         chain.clone(),
         store.clone(),
         blocks.clone(),
+        pools.clone(),
         settings.max_upload,
         settings.limits,
     );
     let proxy = Proxy {
         chain: chain.clone(),
+        pools,
         store: store.clone(),
         tokens,
         results,
@@ -126,6 +131,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, RunE
     let metrics = Metrics::new(APP, VERSION);
     let health = Health::new();
     health.register("chain", condition_of(chain.clone()));
+    health.register("diskSpace", DiskSpace::under(&settings.data));
     let build = Build {
         artifact: APP,
         name: APP,

@@ -1,4 +1,5 @@
-//! Takes result archives: who may store what, when (spec result-proxy §5), and in which order it becomes durable.
+//! Takes result archives: who may store what, when (spec result-proxy §5), and in which order it becomes durable. What comes before the
+//! contribution is judged in [`crate::early`].
 //!
 //! An archive streams to the disk while its CID is computed, is checked against the chain, and only then kept: the file
 //! first, the entry in the database after it. A refused or failed upload leaves nothing. TEE uploads are refused by this
@@ -24,6 +25,8 @@ use crate::archive::{self, ArchiveError, Limits};
 use crate::blocks::{Arrived, Blocks};
 use crate::cid::Cid;
 use crate::clock;
+use crate::early::MOST_REPLACED;
+use crate::fairness::{Pools, UPLOADS_EACH, Underway};
 use crate::right_chain::{ChainError, RightChain};
 use crate::upload_body::{BodyError, UploadBody};
 
@@ -46,6 +49,21 @@ pub(crate) struct ResultRecord {
     pub(crate) size: u64,
     /// When it was stored.
     pub(crate) at: Timestamp,
+    /// It came before the chain had a hash to compare it with.
+    #[serde(default)]
+    pub(crate) early: bool,
+    /// How many other archives it took the place of.
+    #[serde(default)]
+    pub(crate) replaced: u32,
+}
+
+/// By what right an archive is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// Its hash is the one that its worker revealed.
+    Revealed,
+    /// Its worker is to finish the task with one transaction, and nothing is on the chain yet.
+    Early,
 }
 
 /// Why an upload is not allowed. Clients are told no more than that it is not.
@@ -58,13 +76,23 @@ pub(crate) enum Refusal {
     #[error("the chain has no deal of that task")]
     NoDeal,
     #[error(
+        "the deal is one of workerpool {0:#x}, which WORKERPOOL_RESULT_PROXY_WORKERPOOLS does not name"
+    )]
+    OtherPool(Address),
+    #[error(
         "the deal wants an enclave (tag {0}), and results of enclaves are not taken by this version"
     )]
     Enclave(Tag),
     #[error(
-        "the task is {0:?} on the chain; a standard result is taken only while it is Revealing"
+        "the task is {0:?} on the chain; a standard result is taken only while it is Revealing, or while one worker alone may finish it"
     )]
     TaskStatus(ChainTaskStatus),
+    #[error("somebody contributed to the task already, so that no worker can finish it alone")]
+    Contributed,
+    #[error("no authorization of {0:#x} for the task is on file")]
+    NotAuthorized(Address),
+    #[error("the task has had {0} different results already, and none is on the chain")]
+    TooManyResults(u32),
     #[error("the wallet's contribution is {0:?} on the chain; it must be Proved (revealed) first")]
     ContributionStatus(ChainContributionStatus),
     #[error("the chain returned a status that this version does not know: {0}")]
@@ -88,6 +116,8 @@ pub(crate) enum UploadError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Body(#[from] BodyError),
+    #[error("the wallet has {UPLOADS_EACH} uploads under way already")]
+    TooMany,
     #[error("the upload stopped in the middle: {0}")]
     Interrupted(String),
     #[error("the archive is too large: {0}")]
@@ -133,6 +163,8 @@ struct Inner {
     chain: RightChain,
     store: Store,
     blocks: Blocks,
+    pools: Pools,
+    underway: Underway,
     most: u64,
     limits: Limits,
     checks: Semaphore,
@@ -141,11 +173,12 @@ struct Inner {
 }
 
 impl Results {
-    /// Results kept in `store` and `blocks`; an archive has at most `most` bytes.
+    /// Results of tasks of `pools`, kept in `store` and `blocks`; an archive has at most `most` bytes.
     pub(crate) fn new(
         chain: RightChain,
         store: Store,
         blocks: Blocks,
+        pools: Pools,
         most: u64,
         limits: Limits,
     ) -> Self {
@@ -154,6 +187,8 @@ impl Results {
                 chain,
                 store,
                 blocks,
+                pools,
+                underway: Underway::default(),
                 most,
                 limits,
                 checks: Semaphore::new(CHECKS_AT_ONCE),
@@ -165,16 +200,43 @@ impl Results {
     /// The result of a task, if its archive is here too. A lost archive is as good as none, and may be uploaded again.
     pub(crate) async fn find(&self, task: TaskId) -> Result<Option<ResultRecord>, UploadError> {
         let record: Option<ResultRecord> = self.inner.store.get(Collection::Results, task).await?;
+        match self.present(record).await? {
+            Some(record) if record.early => self.settled(task, record).await,
+            other => Ok(other),
+        }
+    }
+
+    async fn present(
+        &self,
+        record: Option<ResultRecord>,
+    ) -> Result<Option<ResultRecord>, UploadError> {
         match record {
             Some(record) if self.inner.blocks.has(record.cid).await? => Ok(Some(record)),
             _ => Ok(None),
         }
     }
 
+    pub(crate) fn chain(&self) -> &RightChain {
+        &self.inner.chain
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.inner.blocks
+    }
+
     /// Takes the upload in `body` from `wallet`, and returns where the task's result is. An upload that repeats a
     /// successful one gets the same answer (spec result-proxy §11.5).
     pub(crate) async fn take(&self, wallet: Address, body: Body) -> Result<Cid, FailedUpload> {
         let unnamed = |error| FailedUpload { task: None, error };
+        let _counted = self
+            .inner
+            .underway
+            .begin(wallet)
+            .ok_or_else(|| unnamed(UploadError::TooMany))?;
         let late = || {
             let reason = format!("it was not whole within {} s", LONGEST.as_secs());
             Err(UploadError::Interrupted(reason))
@@ -187,8 +249,8 @@ impl Results {
             return Err(unnamed(Refusal::NotATask(shortened).into()));
         };
         let kept = async {
-            self.may_upload(task, wallet, &archive).await?;
-            self.keep(task, wallet, archive).await
+            let right = self.may_upload(task, wallet, &archive).await?;
+            self.keep(task, wallet, archive, right).await
         };
         kept.await.map_err(|error| FailedUpload {
             task: Some(task),
@@ -215,24 +277,34 @@ impl Results {
         Ok((task, arriving.finish().await?))
     }
 
-    /// The checks of a standard deal, 4a of the table. What is cheap to ask comes before what is not.
+    /// The checks of a standard deal, 4a and 4d of the table. What is cheap to ask comes before what is not.
     async fn may_upload(
         &self,
         id: TaskId,
         wallet: Address,
         archive: &Arrived,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Right, UploadError> {
         let hub = self.inner.chain.hub().await?;
         let task = hub.task(id).await?.ok_or(Refusal::NoTask)?;
         let deal = hub
             .deal(DealId(task.dealid))
             .await?
             .ok_or(Refusal::NoDeal)?;
+        if !self.inner.pools.serve(deal.workerpool.pointer) {
+            return Err(Refusal::OtherPool(deal.workerpool.pointer).into());
+        }
         let tag = Tag(deal.tag);
         if tag.tee_framework().is_some() {
             return Err(Refusal::Enclave(tag).into());
         }
         let status = ChainTaskStatus::try_from(task.status).map_err(Refusal::from)?;
+        if status == ChainTaskStatus::Active {
+            self.may_come_early(id, &task, &deal, wallet, clock::now())
+                .await?;
+            // It must be one whose hash the chain can have.
+            self.digest(archive).await?;
+            return Ok(Right::Early);
+        }
         if status != ChainTaskStatus::Revealing {
             return Err(Refusal::TaskStatus(status).into());
         }
@@ -255,7 +327,7 @@ impl Results {
             }
             .into());
         }
-        Ok(())
+        Ok(Right::Revealed)
     }
 
     async fn digest(&self, archive: &Arrived) -> Result<B256, UploadError> {
@@ -275,22 +347,39 @@ impl Results {
         task: TaskId,
         wallet: Address,
         archive: Arrived,
+        right: Right,
     ) -> Result<Cid, UploadError> {
+        let early = right == Right::Early;
         let _one_at_a_time = self.inner.keeping.lock().await;
-        if let Some(there) = self.find(task).await? {
+        let stored: Option<ResultRecord> = self.inner.store.get(Collection::Results, task).await?;
+        let replaced = stored.as_ref().map_or(0, |stored| stored.replaced);
+        let there = self.present(stored).await?;
+        // A revealed result stays; an early one stays as long as nobody has another, and is as good as revealed once it is.
+        let same = |there: &ResultRecord| there.cid == archive.cid && there.early == early;
+        let revealed = |there: &ResultRecord| !there.early && !early;
+        if let Some(there) = there
+            .as_ref()
+            .filter(|there| same(there) || revealed(there))
+        {
             tracing::info!(%task, wallet = %poco::hex::lower(&wallet), cid = %there.cid, "the result is here already");
             return Ok(there.cid);
+        }
+        let another = there.is_some_and(|there| there.cid != archive.cid);
+        if early && another && replaced >= MOST_REPLACED {
+            return Err(Refusal::TooManyResults(replaced).into());
         }
         let record = ResultRecord {
             cid: archive.cid,
             wallet,
             size: archive.size,
             at: clock::now(),
+            early,
+            replaced: replaced.saturating_add(u32::from(another)),
         };
         self.inner.blocks.keep(archive).await?;
         let batch = Batch::new().put(Collection::Results, task, &record);
         self.inner.store.commit(batch).await?;
-        tracing::info!(%task, wallet = %poco::hex::lower(&wallet), cid = %record.cid, bytes = record.size, "stored a result");
+        tracing::info!(%task, wallet = %poco::hex::lower(&wallet), cid = %record.cid, bytes = record.size, early, "stored a result");
         Ok(record.cid)
     }
 }

@@ -1,6 +1,8 @@
 //! Doing what the engine wants done: transactions by the outbox, questions to the result proxy and to the chain.
 //!
-//! Each command runs by itself and comes back as one input. An error of a peer is told as such and never taken for an answer.
+//! Each command comes back as one input. Transactions that are wanted at one moment are handed over together, so that the
+//! outbox can send them together, and tasks are read a few at a time: a deal may have ten thousand of them. An error of a
+//! peer is told as such and never taken for an answer.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
-use chain::{GasPolicy, Hub, Intent, NodeError, OutboxError, OutboxHandle};
+use chain::{ArrayCall, GasPolicy, Hub, Intent, Joinable, NodeError, OutboxError, OutboxHandle};
 use chassis::Shutdown;
 use engine::{Action, Command, CommandKey, Input, Outcome, TaskView};
 use poco::contracts::Hub as Abi;
@@ -16,9 +18,11 @@ use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
 use poco::units::Timestamp;
 use store::Batch;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
 use wire::error::ClientError;
+use wire::reach::Reach;
 use wire::result_proxy::ResultProxyClient;
 
 use crate::authorize::{Authorizer, NotAuthorized};
@@ -29,11 +33,14 @@ use crate::inbox::Inbox;
 const TRIES: u32 = 3;
 /// Pause between them.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Tasks read from the chain at a time.
+const READINGS: usize = 32;
 
 /// Does commands. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Commands {
     inner: Arc<Inner>,
+    readings: Arc<Semaphore>,
 }
 
 pub(crate) struct Inner {
@@ -42,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) authorizer: Arc<Authorizer>,
     /// The result proxy of deals that name none.
     pub(crate) proxy: Url,
+    /// Where deals may say that another one is.
+    pub(crate) proxy_reach: Reach,
     pub(crate) inbox: Inbox,
     pub(crate) running: TaskTracker,
     pub(crate) shutdown: Shutdown,
@@ -67,22 +76,73 @@ impl Commands {
     pub(crate) fn new(inner: Inner) -> Self {
         Self {
             inner: Arc::new(inner),
+            readings: Arc::new(Semaphore::new(READINGS)),
         }
     }
 
-    /// Begins the command, unless the same one is under way.
-    pub(crate) fn begin(&self, command: Command) {
-        if !self.underway().insert(command.key) {
-            return;
+    /// Begins the commands, but for those that are under way.
+    pub(crate) fn begin(&self, commands: Vec<Command>) {
+        let fresh: Vec<Command> = {
+            let mut underway = self.underway();
+            let fresh = commands
+                .into_iter()
+                .filter(|command| underway.insert(command.key));
+            fresh.collect()
+        };
+        let (together, apart): (Vec<_>, Vec<_>) = fresh
+            .into_iter()
+            .partition(|command| joinable(&command.action).is_some());
+        for command in apart {
+            self.spawn(async move |this: Self| this.carry_out(command).await);
         }
-        let this = self.clone();
+        if !together.is_empty() {
+            self.spawn(async move |this: Self| this.carry_out_together(together).await);
+        }
+    }
+
+    /// Does it beside everything else, until the end is asked for.
+    fn spawn<F>(&self, work: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.inner.shutdown.clone();
+        let work = work(self.clone());
         self.inner.running.spawn(async move {
-            let shutdown = this.inner.shutdown.clone();
             tokio::select! {
                 () = shutdown.triggered() => {}
-                () = this.carry_out(command) => {}
+                () = work => {}
             }
         });
+    }
+
+    /// Hands all over in one write, then waits for each.
+    async fn carry_out_together(self, commands: Vec<Command>) {
+        let mut intents = Vec::with_capacity(commands.len());
+        for Command { key, action } in &commands {
+            chassis::crash::point(crash::around(key.purpose).0);
+            match self.intent(*key, action.clone()).await {
+                Ok(intent) => intents.push(intent),
+                // Cannot be: nobody is asked for what these are made of. By itself it says why.
+                Err(_) => break,
+            }
+        }
+        let handed_over = if intents.len() == commands.len() {
+            self.inner.outbox.submit_all(intents).await.is_ok()
+        } else {
+            false
+        };
+        for command in commands {
+            if handed_over {
+                chassis::crash::point(crash::around(command.key.purpose).1);
+                self.spawn(async move |this: Self| {
+                    let result = this.outcome(command.key).await;
+                    this.come_back(command.key, true, result).await;
+                });
+            } else {
+                // One of them keeps the others out: each by itself finds out whether it is the one.
+                self.spawn(async move |this: Self| this.carry_out(command).await);
+            }
+        }
     }
 
     async fn carry_out(&self, command: Command) {
@@ -92,12 +152,21 @@ impl Commands {
         let sends = !matches!(action, Action::CheckUploaded { .. } | Action::ReadTask);
         let result = match action {
             Action::CheckUploaded { proxy } => self.check_uploaded(key.task, proxy).await,
-            Action::ReadTask => read_task(&self.inner.hub, key.task).await,
+            Action::ReadTask => {
+                // Never closed, and if it were, reading at once would do no harm.
+                let _turn = self.readings.acquire().await.ok();
+                read_task(&self.inner.hub, key.task).await
+            }
             action => self.transact(key, action, after).await,
         };
         if !sends {
             chassis::crash::point(after);
         }
+        self.come_back(key, sends, result).await;
+    }
+
+    /// Tells what became of a command, and then that nobody needs what the outbox has of it any more.
+    async fn come_back(&self, key: CommandKey, sends: bool, result: Result<Outcome, Unanswered>) {
         let outcome = match result {
             Ok(outcome) => outcome,
             // The process is ending; the command is given out again after the next start.
@@ -146,15 +215,21 @@ impl Commands {
     }
 
     async fn submit(&self, key: CommandKey, action: Action) -> Result<(), Unanswered> {
+        let intent = self.intent(key, action).await?;
+        Ok(self.inner.outbox.submit(intent).await?)
+    }
+
+    async fn intent(&self, key: CommandKey, action: Action) -> Result<Intent, Unanswered> {
+        let joins = joinable(&action);
         let (calldata, gas, deadline) = self.transaction(key.task, action).await?;
-        let intent = Intent {
+        Ok(Intent {
             key: key.to_string(),
             to: self.inner.hub.address(),
             calldata: calldata.into(),
             gas,
             deadline,
-        };
-        Ok(self.inner.outbox.submit(intent).await?)
+            joins,
+        })
     }
 
     async fn outcome(&self, key: CommandKey) -> Result<Outcome, Unanswered> {
@@ -240,20 +315,9 @@ impl Commands {
         task: TaskId,
         proxy: Option<String>,
     ) -> Result<Outcome, Unanswered> {
-        let proxy = match proxy.filter(|text| !text.trim().is_empty()) {
-            None => self.inner.proxy.clone(),
-            Some(text) => match Url::parse(&text)
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https"))
-            {
-                Some(url) => url,
-                None => {
-                    tracing::info!(%task, proxy = text, "the deal's result proxy is no URL: nothing can be uploaded there");
-                    return Ok(Outcome::Uploaded(false));
-                }
-            },
+        let Some(client) = self.proxy_of(task, proxy)? else {
+            return Ok(Outcome::Uploaded(false));
         };
-        let client = ResultProxyClient::new(proxy)?;
         let (authorization, signature) = self.inner.authorizer.for_the_result_proxy(task)?;
         let mut tries = 0;
         loop {
@@ -264,10 +328,40 @@ impl Commands {
             };
             match answer.await {
                 Ok(there) => return Ok(Outcome::Uploaded(there)),
+                Err(error @ ClientError::Refused { .. }) => {
+                    tracing::info!(%task, %error, "nothing can be uploaded to the deal's result proxy");
+                    return Ok(Outcome::Uploaded(false));
+                }
                 Err(error) if tries >= TRIES => return Err(error.into()),
                 Err(error) => tracing::debug!(%task, %error, "the result proxy is asked again"),
             }
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// A client of the result proxy that the deal names, else of the pool's own; none when a stranger must not send us there (spec
+    /// worker S15).
+    fn proxy_of(
+        &self,
+        task: TaskId,
+        named: Option<String>,
+    ) -> Result<Option<ResultProxyClient>, ClientError> {
+        let own = &self.inner.proxy;
+        let Some(named) = named.filter(|text| !text.trim().is_empty()) else {
+            return ResultProxyClient::new(own.clone()).map(Some);
+        };
+        if let Ok(url) = Url::parse(named.trim())
+            && url.origin() == own.origin()
+        {
+            return ResultProxyClient::new(url).map(Some);
+        }
+        let reach = &self.inner.proxy_reach;
+        match reach.url(&named) {
+            Ok(url) => ResultProxyClient::of_stranger(url, reach).map(Some),
+            Err(refusal) => {
+                tracing::info!(%task, %refusal, "nothing can be uploaded to the deal's result proxy");
+                Ok(None)
+            }
         }
     }
 
@@ -276,6 +370,31 @@ impl Commands {
             .underway
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the action does, if one transaction can do it for many tasks.
+const fn joinable(action: &Action) -> Option<Joinable> {
+    match action {
+        Action::Initialize { deal, index, .. } => Some(Joinable {
+            call: ArrayCall::Initialize,
+            deal: *deal,
+            index: *index,
+        }),
+        Action::Claim {
+            deal,
+            index,
+            initialize_first,
+        } => Some(Joinable {
+            call: if *initialize_first {
+                ArrayCall::InitializeAndClaim
+            } else {
+                ArrayCall::Claim
+            },
+            deal: *deal,
+            index: *index,
+        }),
+        _ => None,
     }
 }
 

@@ -1,8 +1,11 @@
 //! What an operator sets, read from the environment under every name of the original, old ones included (spec scheduler-api §9),
 //! and checked whole before anything is bound or opened.
 
+mod ignored;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,14 +39,19 @@ pub struct Settings {
     pub actuators: Vec<String>,
     /// How often worker figures are counted (`cron.metrics.refresh.period`).
     pub metrics_period: Duration,
-    /// How often old logs are looked for (`IEXEC_LOGS_PURGE_RATE_IN_DAYS`).
+    /// How often old logs are looked for (`IEXEC_LOGS_PURGE_RATE_IN_DAYS`, `WORKERPOOL_SCHEDULER_LOGS_PURGE_PERIOD`).
     pub logs_purge_period: Duration,
-    /// How long after its final deadline a task's logs are kept (`IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS`).
+    /// How long after its final deadline a task's logs are kept (`IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS`,
+    /// `WORKERPOOL_SCHEDULER_LOGS_KEPT`).
     pub logs_kept: Duration,
     /// How long the record of what happened is kept (`WORKERPOOL_SCHEDULER_EVENTS_KEPT_IN_DAYS`).
     pub events_kept: Duration,
     /// Whether failed tasks are claimed so that stakes come free (`WORKERPOOL_SCHEDULER_CLAIM`).
     pub claim: bool,
+    /// Whether a deal may name a result proxy in a private network (`WORKERPOOL_SCHEDULER_ALLOW_PRIVATE_PROXIES`).
+    pub private_proxies: bool,
+    /// Whether workers that know it may finish standard tasks of trust 1 with one transaction (`WORKERPOOL_SCHEDULER_CAF`).
+    pub caf: bool,
 }
 
 /// The chain and how it is read and paid.
@@ -99,103 +107,8 @@ pub struct WorkerSettings {
 /// The password of the original's sample wallet.
 const SAMPLE_PASSWORD: &str = "whatever";
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// Names of the original that are accepted and have nothing to set here, with the reason.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
-    (
-        "MONGO_HOST",
-        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
-    ),
-    (
-        "MONGO_PORT",
-        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
-    ),
-    (
-        "SPRING_DATA_MONGODB_DATABASE",
-        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
-    ),
-    (
-        "SPRING_DATA_MONGODB_URI",
-        "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR",
-    ),
-    (
-        "IEXEC_CORE_CHAIN_ADAPTER_URL",
-        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
-    ),
-    (
-        "IEXEC_CORE_CHAIN_ADAPTER_HOST",
-        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
-    ),
-    (
-        "BLOCKCHAINADAPTER_URL",
-        "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet",
-    ),
-    ("IEXEC_PLATFORM_REGISTRY", "TEE tasks are not served yet"),
-    (
-        "IEXEC_PLATFORM_REGISTRY_STACK",
-        "TEE tasks are not served yet",
-    ),
-    (
-        "IEXEC_PLATFORM_REGISTRY_LABEL",
-        "TEE tasks are not served yet",
-    ),
-    ("SMS_SCONE", "TEE tasks are not served yet"),
-    ("SMS_GRAMINE", "TEE tasks are not served yet"),
-    ("SMS_TDX", "TEE tasks are not served yet"),
-    (
-        "REVEAL_TIMEOUT_PERIOD",
-        "deadlines are met by timers, not by scans",
-    ),
-    ("CRON_DEAL_REPLAY", "deals are read as blocks arrive"),
-    (
-        "CRON_DETECTOR_WORKERLOST",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_UNSTARTEDTX",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_INITIALIZE",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_CONTRIBUTE",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_CONSENSUSREACHED",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_REVEAL",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_CONTRIBUTEANDFINALIZE",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_FINALIZE",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_CHAIN_FINALDEADLINE",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_TIMEOUT_CONTRIBUTE",
-        "the original ignores it too",
-    ),
-    (
-        "CRON_DETECTOR_TIMEOUT_REVEAL",
-        "deadlines are met by timers, not by scans",
-    ),
-    (
-        "CRON_DETECTOR_TIMEOUT_RESULTUPLOAD",
-        "deadlines are met by timers, not by scans",
-    ),
-];
+/// A hundred years, in days.
+const LONGEST: u32 = 36_500;
 
 impl Settings {
     /// Reads and checks everything.
@@ -259,25 +172,42 @@ impl Settings {
             .property("cron.metrics.refresh.period")
             .duration()
             .or(Duration::from_secs(20));
-        let purge_days = days(
+        let purge_period = days(
             &mut read,
             "IEXEC_LOGS_PURGE_RATE_IN_DAYS",
             "logs.purge-rate-in-days",
+            1..=LONGEST,
             1,
         );
-        let kept_days = days(
+        let purge_period = read
+            .var("WORKERPOOL_SCHEDULER_LOGS_PURGE_PERIOD")
+            .duration()
+            .check("a duration greater than 0", |period| !period.is_zero())
+            .or(purge_period);
+        let logs_kept = days(
             &mut read,
             "IEXEC_LOGS_AVAILABILITY_PERIOD_IN_DAYS",
             "logs.availability-period-in-days",
+            0..=LONGEST,
             3,
         );
-        let events_days = days(
+        let logs_kept = read
+            .var("WORKERPOOL_SCHEDULER_LOGS_KEPT")
+            .duration()
+            .or(logs_kept);
+        let events_kept = days(
             &mut read,
             "WORKERPOOL_SCHEDULER_EVENTS_KEPT_IN_DAYS",
             "events.kept-in-days",
+            1..=LONGEST,
             30,
         );
         let claim = read.var("WORKERPOOL_SCHEDULER_CLAIM").boolean().or(true);
+        let private_proxies = read
+            .var("WORKERPOOL_SCHEDULER_ALLOW_PRIVATE_PROXIES")
+            .boolean()
+            .or(false);
+        let caf = read.var("WORKERPOOL_SCHEDULER_CAF").boolean().or(true);
 
         let settings = read.finish(|| {
             Ok(Self {
@@ -292,16 +222,16 @@ impl Settings {
                 result_repository: result_repository?,
                 actuators,
                 metrics_period,
-                logs_purge_period: DAY * purge_days,
-                logs_kept: DAY * kept_days,
-                events_kept: DAY * events_days,
+                logs_purge_period: purge_period,
+                logs_kept,
+                events_kept,
                 claim,
+                private_proxies,
+                caf,
             })
         })?;
-        for (name, reason) in WITHOUT_EFFECT {
-            if env.get(name).is_some_and(|value| !value.trim().is_empty()) {
-                tracing::warn!(name, "this setting has no effect here: {reason}");
-            }
+        for (name, reason) in ignored::without_effect(env) {
+            tracing::warn!(name, "this setting has no effect here: {reason}");
         }
         if settings.has_sample_password() {
             tracing::warn!(
@@ -450,14 +380,26 @@ fn addresses(text: &str) -> Option<BTreeSet<Address>> {
         .collect()
 }
 
-fn days(read: &mut Reader<'_>, name: &'static str, property: &'static str, default: u32) -> u32 {
-    read.var(name)
+/// A number of days.
+fn days(
+    read: &mut Reader<'_>,
+    name: &'static str,
+    property: &'static str,
+    allowed: RangeInclusive<u32>,
+    default: u32,
+) -> Duration {
+    let expected = format!(
+        "a whole number of days, {} to {}",
+        allowed.start(),
+        allowed.end()
+    );
+    let days = read
+        .var(name)
         .property(property)
         .number::<u32>()
-        .check("a whole number of days, 1 to 36500", |days| {
-            (1..=36_500).contains(days)
-        })
-        .or(default)
+        .check(expected, move |days| allowed.contains(days))
+        .or(default);
+    DAY * days
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chain::{Block, CursorWaker, Node, OutboxHandle};
+use chain::{Block, CursorWaker, Heads, Node, OutboxHandle};
 use chassis::Shutdown;
 use chassis::health::{Condition, Indicator};
 use engine::Input;
 use poco::units::{BlockNumber, Timestamp};
+use tokio::sync::Notify;
 
 use crate::clock::now;
 use crate::figures::Figures;
@@ -24,12 +25,19 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct ChainHealth {
     inner: Arc<Mutex<Inner>>,
+    /// Something was read for the first time: the pool may be in service now.
+    begun: Arc<Notify>,
     block_time: Duration,
     threshold: Duration,
 }
 
 struct Inner {
+    /// When the newest block was made, by its maker's clock.
     latest: Option<Timestamp>,
+    /// When it was first seen, by this machine's clock.
+    seen: Timestamp,
+    /// This machine's clock is so much behind the chain's that the operator was told.
+    told_behind: bool,
     /// The newest block there is.
     head: Option<BlockNumber>,
     /// The newest block of which everything was read and stored.
@@ -46,8 +54,37 @@ struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turned {
     Up,
-    Down,
+    Down(Trouble),
     Not,
+}
+
+/// Why the chain cannot be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// No new block for too long.
+    NoNewBlock,
+    /// New blocks come, and are old by this machine's clock.
+    OldByOurClock { age: Duration },
+    /// Blocks are there, and cannot be read.
+    Unread,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoNewBlock => f.write_str(
+                "the chain's newest block is too old: the node does not answer, is behind, or the chain stands still; look at the node",
+            ),
+            Self::OldByOurClock { age } => write!(
+                f,
+                "new blocks come, and are {} s old by this machine's clock: set the clock, or use a node that is not behind",
+                age.as_secs()
+            ),
+            Self::Unread => f.write_str(
+                "new blocks come, and what happened in them cannot be read; look at the node's answers to eth_getLogs and at the log above",
+            ),
+        }
+    }
 }
 
 impl ChainHealth {
@@ -60,6 +97,8 @@ impl ChainHealth {
     ) -> Self {
         let inner = Inner {
             latest: None,
+            seen: Timestamp(0),
+            told_behind: false,
             head: None,
             read,
             behind_since: None,
@@ -69,6 +108,7 @@ impl ChainHealth {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
+            begun: Arc::new(Notify::new()),
             block_time,
             threshold,
         }
@@ -85,13 +125,29 @@ impl ChainHealth {
         let mut inner = self.inner();
         inner.read = Some(block);
         inner.behind_since = None;
-        inner.followed = true;
+        if !inner.followed {
+            inner.followed = true;
+            self.begun.notify_one();
+        }
     }
 
     fn saw(&self, block: &Block, now: Timestamp) {
         let mut inner = self.inner();
+        // A clock that was put back must not make what was seen look fresh for ever.
+        if inner.head != Some(block.number) || inner.seen > now {
+            inner.seen = now;
+        }
         inner.latest = Some(block.timestamp);
         inner.head = Some(block.number);
+        let behind = block.timestamp > now.saturating_add(self.threshold);
+        if behind && !inner.told_behind {
+            tracing::warn!(
+                block = block.number.0,
+                seconds = block.timestamp.since(now).as_secs(),
+                "this machine's clock is behind the chain's: set it, since windows of contribution are judged by it too"
+            );
+        }
+        inner.told_behind = behind;
         if inner.has_read_all() {
             inner.followed = true;
         } else if inner.followed {
@@ -108,30 +164,28 @@ impl ChainHealth {
         wake: (CursorWaker, OutboxHandle),
         shutdown: Shutdown,
     ) -> Result<(), Ending> {
-        let mut period =
-            tokio::time::interval(self.block_time.min(LOOK).max(Duration::from_millis(50)));
-        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut newest: Option<BlockNumber> = None;
+        let period = self.block_time.min(LOOK).max(Duration::from_millis(50));
+        let mut heads = Heads::new(node, period);
+        let (mut newest, mut told) = (None::<BlockNumber>, None);
         loop {
-            tokio::select! {
-                () = shutdown.triggered() => return Ok(()),
-                _ = period.tick() => {}
-            }
             let head = tokio::select! {
                 () = shutdown.triggered() => return Ok(()),
-                head = node.head() => head,
+                head = heads.next() => Some(head),
+                () = self.begun.notified() => None,
             };
             match head {
-                Ok(block) => {
+                Some(Ok(head)) => {
+                    let block = head.block;
                     self.saw(&block, now());
-                    if newest != Some(block.number) {
-                        newest = Some(block.number);
+                    if told != Some(block.hash) {
+                        (newest, told) = (Some(block.number), Some(block.hash));
                         figures.head(block);
-                        wake.0.wake();
-                        wake.1.wake();
+                        wake.0.tell(head);
+                        wake.1.tell(&head);
                     }
                 }
-                Err(error) => tracing::debug!(%error, "the newest block cannot be read"),
+                Some(Err(error)) => tracing::debug!(%error, "the newest block cannot be read"),
+                None => {}
             }
             match self.judge(now()) {
                 Turned::Up => {
@@ -141,11 +195,12 @@ impl ChainHealth {
                     );
                     inbox.tell(Input::ChainHealth { up: true }).await?;
                 }
-                Turned::Down => {
+                Turned::Down(trouble) => {
                     tracing::error!(
                         block = newest.unwrap_or_default().0,
                         read = self.inner().read.unwrap_or_default().0,
-                        "the chain's newest block is too old, or blocks cannot be read: out of service"
+                        reason = %trouble,
+                        "out of service: no work is given until the chain can be relied on"
                     );
                     inbox.tell(Input::ChainHealth { up: false }).await?;
                 }
@@ -156,25 +211,19 @@ impl ChainHealth {
 
     fn judge(&self, now: Timestamp) -> Turned {
         let mut inner = self.inner();
-        let fresh = inner
-            .latest
-            .is_some_and(|latest| now <= latest.saturating_add(self.threshold));
-        match (
-            fresh && inner.is_following(now, self.threshold),
-            inner.failures,
-        ) {
-            (true, 0) => Turned::Not,
-            (true, _) => {
+        match (inner.trouble(now, self.threshold), inner.failures) {
+            (None, 0) => Turned::Not,
+            (None, _) => {
                 inner.failures = 0;
                 inner.first_failure = None;
                 Turned::Up
             }
-            (false, 0) => {
+            (Some(trouble), 0) => {
                 inner.failures = 1;
                 inner.first_failure = Some(now);
-                Turned::Down
+                Turned::Down(trouble)
             }
-            (false, failures) => {
+            (Some(_), failures) => {
                 inner.failures = failures.saturating_add(1);
                 Turned::Not
             }
@@ -187,6 +236,24 @@ impl ChainHealth {
 }
 
 impl Inner {
+    /// What is wrong, if anything is.
+    fn trouble(&self, now: Timestamp, threshold: Duration) -> Option<Trouble> {
+        let Some(latest) = self.latest else {
+            return Some(Trouble::NoNewBlock);
+        };
+        let made = latest.saturating_add(threshold);
+        // New, and old when it came.
+        if self.seen > made && now <= self.seen.saturating_add(threshold) {
+            let age = now.since(latest);
+            return Some(Trouble::OldByOurClock { age });
+        }
+        // A block from the future is no younger than the moment in which it was seen.
+        if now > made.min(self.seen.saturating_add(threshold)) {
+            return Some(Trouble::NoNewBlock);
+        }
+        (!self.is_following(now, threshold)).then_some(Trouble::Unread)
+    }
+
     fn has_read_all(&self) -> bool {
         self.read.is_some() && self.read >= self.head
     }
@@ -212,6 +279,11 @@ impl Indicator for ChainHealth {
             // The original writes a local time without offset; this is UTC.
             let text = wire::date::text(first).replace("+00:00", "");
             condition = condition.with("firstFailure", text);
+        }
+        if inner.failures > 0
+            && let Some(trouble) = inner.trouble(now(), self.threshold)
+        {
+            condition = condition.with("reason", trouble.to_string());
         }
         condition = condition
             .with("consecutiveFailures", inner.failures)
@@ -280,7 +352,7 @@ mod tests {
     #[test]
     fn one_stale_look_is_enough_to_be_out_of_service() {
         let health = in_service();
-        assert_eq!(health.judge(after(16)), Turned::Down);
+        assert_eq!(health.judge(after(16)), Turned::Down(Trouble::NoNewBlock));
         assert_eq!(health.judge(after(21)), Turned::Not);
         let condition = health.condition();
         assert_eq!(condition.status, chassis::health::Status::OutOfService);
@@ -294,6 +366,38 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_ahead_of_the_chain_is_named_as_the_reason() {
+        let health = in_service();
+        for seconds in [300, 301, 302] {
+            health.saw(&block(seconds, after(seconds - 298)), after(seconds));
+            health.read_to(BlockNumber(seconds));
+        }
+        let Turned::Down(trouble) = health.judge(after(303)) else {
+            panic!("the blocks are old by this clock");
+        };
+        let age = Duration::from_secs(299);
+        assert_eq!(trouble, Trouble::OldByOurClock { age });
+        let text = trouble.to_string();
+        assert!(
+            text.contains("299 s") && text.contains("set the clock"),
+            "{text}"
+        );
+        // The clock is set.
+        health.saw(&block(303, after(5)), after(5));
+        health.read_to(BlockNumber(303));
+        assert_eq!(health.judge(after(5)), Turned::Up);
+    }
+
+    #[test]
+    fn a_block_from_the_future_does_not_hide_that_no_other_follows() {
+        let health = in_service();
+        health.saw(&block(2, after(300)), after(1));
+        health.read_to(BlockNumber(2));
+        assert_eq!(health.judge(after(16)), Turned::Not);
+        assert_eq!(health.judge(after(17)), Turned::Down(Trouble::NoNewBlock));
+    }
+
+    #[test]
     fn blocks_that_nobody_reads_put_the_pool_out_of_service() {
         let health = in_service();
         for seconds in [1, 6, 11, 16] {
@@ -302,7 +406,7 @@ mod tests {
         }
         // The newest block is fresh all the time.
         health.saw(&block(22, after(17)), after(17));
-        assert_eq!(health.judge(after(17)), Turned::Down);
+        assert_eq!(health.judge(after(17)), Turned::Down(Trouble::Unread));
         // One range read is a sign of life, however many are left.
         health.read_to(BlockNumber(5));
         assert_eq!(health.judge(after(18)), Turned::Up);

@@ -5,9 +5,10 @@
 //! knows what an input means.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use engine::{Change, Command, Engine, Input, Notice, Outputs, Reply, Ticket};
+use engine::{Change, Command, Engine, Input, Notice, Outputs, Reply, Ticket, Topic};
 use poco::units::Timestamp;
 use store::{Batch, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -44,6 +45,8 @@ enum Entry {
         input: Box<dyn FnOnce(Ticket) -> Input + Send>,
         answer: oneshot::Sender<Reply>,
     },
+    /// Somebody who asked does not wait any more.
+    HungUp(Ticket),
     /// Somebody wants to see the engine as it is.
     Look(Box<dyn FnOnce(&Engine) + Send>),
 }
@@ -88,6 +91,17 @@ impl Inbox {
         input: impl FnOnce(Ticket) -> Input + Send + 'static,
     ) -> Result<Reply, Ending> {
         let (answer, answered) = oneshot::channel();
+        let mut line = Line {
+            queue: self.queue.clone(),
+            ticket: Arc::default(),
+            open: true,
+        };
+        let ticket = Arc::clone(&line.ticket);
+        let input = move |given| {
+            // Set once: the owner calls this once.
+            let _ = ticket.set(given);
+            input(given)
+        };
         self.queue
             .send(Entry::Asked {
                 input: Box::new(input),
@@ -95,7 +109,9 @@ impl Inbox {
             })
             .await
             .map_err(|_| Ending)?;
-        answered.await.map_err(|_| Ending)
+        let reply = answered.await.map_err(|_| Ending);
+        line.open = false;
+        reply
     }
 
     /// What `look` sees in the engine, between two inputs.
@@ -112,6 +128,24 @@ impl Inbox {
             .await
             .map_err(|_| Ending)?;
         answered.await.map_err(|_| Ending)
+    }
+}
+
+/// The line to somebody who waits for an answer. Dropped while it is open, it says that nobody waits any more.
+struct Line {
+    queue: mpsc::Sender<Entry>,
+    ticket: Arc<OnceLock<Ticket>>,
+    open: bool,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.open
+            && let Some(ticket) = self.ticket.get()
+        {
+            // A full queue or an ending process: then it is found out later, when the answer reaches nobody.
+            let _ = self.queue.try_send(Entry::HungUp(*ticket));
+        }
     }
 }
 
@@ -243,6 +277,11 @@ impl Owner {
                 self.waiting.insert(ticket, answer);
                 gathered.add(self.engine.handle(now(), input(ticket)));
             }
+            Entry::HungUp(ticket) => {
+                if self.waiting.remove(&ticket).is_some() {
+                    gathered.add(self.engine.handle(now(), Input::HungUp { ticket }));
+                }
+            }
             Entry::Look(look) => look(&self.engine),
         }
     }
@@ -267,6 +306,7 @@ impl Owner {
             chassis::crash::point(crash::COMMITTED);
             numbered = told.numbered(&sequences);
         }
+        log_capacity(&gathered.changes);
         self.release(gathered, numbered);
         Ok(())
     }
@@ -289,9 +329,7 @@ impl Owner {
             self.notices.push(told);
             chassis::crash::point(crash::NOTIFIED);
         }
-        for command in gathered.commands {
-            self.commands.begin(command);
-        }
+        self.commands.begin(gathered.commands);
     }
 
     /// Commits, again and again while the disk is full. None when the end was asked for meanwhile.
@@ -312,6 +350,18 @@ impl Owner {
                 () = shutdown.triggered() => return Ok(None),
                 () = tokio::time::sleep(STORE_PAUSE) => {}
             }
+        }
+    }
+}
+
+/// Says in the log what the pool cannot do in time.
+fn log_capacity(changes: &[Change]) {
+    for change in changes {
+        if let Change::Event(event) = change
+            && event.topic == Topic::Capacity
+        {
+            let deal = event.deal.map(|deal| deal.to_string());
+            tracing::warn!(deal, "{}", event.text);
         }
     }
 }

@@ -23,5 +23,6 @@ mod watch;
 
 pub use config::{ChainSettings, Settings, Threshold, WorkerSettings};
 pub use crash::CRASH_POINTS;
+pub use persist::batch;
 pub use preflight::{PATIENCE, StartError};
 pub use run::{RunError, Running, VERSION, run, run_with_patience};

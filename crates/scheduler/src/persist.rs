@@ -14,6 +14,7 @@ use poco::units::Timestamp;
 use serde::de::IgnoredAny;
 use store::{Batch, Collection, Columns, Select, Store, StoreError, Stream};
 use wire::message::ComputeLogs;
+use wire::status::TaskStatus;
 
 /// Logs looked at together when old ones are deleted.
 const PAGE: usize = 200;
@@ -25,7 +26,7 @@ const LIVE: &str = "live";
 const RETIRED: &str = "retired";
 
 /// The batch that stores `changes`. Of several versions of one record only the last is written.
-pub(crate) fn batch(changes: &[Change]) -> Batch {
+pub fn batch(changes: &[Change]) -> Batch {
     let mut last: BTreeMap<(Collection, String), &Change> = BTreeMap::new();
     let mut batch = Batch::new();
     for change in changes {
@@ -93,7 +94,11 @@ pub(crate) async fn load(store: &Store) -> Result<Records, StoreError> {
     };
     let tasks: Vec<TaskRecord> = bodies(store.select(Collection::Tasks, live).await?);
     let mut replicates = Vec::new();
-    for task in &tasks {
+    // What was never initialised was never given to anybody: of a large bag that is nearly all.
+    let begun = tasks
+        .iter()
+        .filter(|task| !(task.status == TaskStatus::Received && task.history.len() == 1));
+    for task in begun {
         replicates.extend(replicates_of(store, task.id).await?);
     }
     Ok(Records {
@@ -203,7 +208,7 @@ fn replicate_key(task: TaskId, worker: Address) -> String {
 fn subject(event: &EventRecord) -> String {
     match event.topic {
         Topic::Task | Topic::Replicate => event.task.map(|task| task.to_string()),
-        Topic::Deal => event.deal.map(|deal| deal.to_string()),
+        Topic::Deal | Topic::Capacity => event.deal.map(|deal| deal.to_string()),
         Topic::Worker => event.worker.map(|worker| poco::hex::lower(&worker)),
         Topic::Chain | Topic::Pool => None,
     }
@@ -269,6 +274,7 @@ mod tests {
             arguments: None,
             storage_provider: None,
             storage_proxy: None,
+            refused: None,
         }
     }
 

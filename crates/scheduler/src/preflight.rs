@@ -174,7 +174,13 @@ pub(crate) async fn check(
     patience: Duration,
     shutdown: &Shutdown,
 ) -> Result<Checked, StartError> {
+    let opening = Instant::now();
     let wallet = open_wallet(settings).await?;
+    tracing::info!(
+        wallet = %wallet.address(),
+        elapsed_ms = opening.elapsed().as_millis() as u64,
+        "the wallet is open"
+    );
     let until = Instant::now() + patience;
     let chain = chain_config(settings, until, shutdown).await?;
     let url = &settings.config_server.value;

@@ -9,12 +9,14 @@ use chain::outbox::Probe;
 use chain::{Cursor, CursorSettings, FactFilter, Outbox, OutboxSettings};
 use chassis::Shutdown;
 use chassis::actuator::{Actuator, Build};
+use chassis::disk::DiskSpace;
 use chassis::health::Health;
 use chassis::metrics::Metrics;
 use engine::Engine;
 use store::{Identity, Store, StoreError};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
+use wire::features::Features;
 use wire::message::PublicConfiguration;
 
 use crate::api::{self, Api};
@@ -163,6 +165,7 @@ async fn assemble(
         hub: hub.clone(),
         authorizer: Arc::clone(&authorizer),
         proxy: settings.result_repository.value.clone(),
+        proxy_reach: wire::Reach::of(settings.private_proxies),
         inbox: inbox.clone(),
         running: running.clone(),
         shutdown: shutdown.clone(),
@@ -199,6 +202,7 @@ async fn assemble(
         health: health.clone(),
         inbox: inbox.clone(),
         ratios: None,
+        wallet: authorizer.address(),
     };
 
     let auth = Auth::open(
@@ -213,6 +217,7 @@ async fn assemble(
     metrics.register(|registry| exposition::register(registry, figures.clone()));
     let own_health = Health::new();
     own_health.register("blockchainConnection", health.clone());
+    own_health.register("diskSpace", DiskSpace::under(&settings.data_dir));
     let public_url = settings.public_url.clone().map_or_else(
         || format!("http://localhost:{}", addr.port()),
         |url| url.as_str().trim_end_matches('/').to_owned(),
@@ -235,6 +240,11 @@ async fn assemble(
         chain_id: chain.chain_id,
         pool: settings.chain.pool.value,
         public_url,
+        logs_kept: settings.logs_kept,
+        features: Features {
+            caf: settings.caf,
+            ..Features::ALL
+        },
         running: running.clone(),
         shutdown: shutdown.clone(),
     });
@@ -409,6 +419,7 @@ fn engine_settings(settings: &Settings, block_time: Duration) -> engine::Setting
         ask_period: settings.workers.ask_period,
         block_time,
         claim: settings.claim,
+        caf: settings.caf,
         ..engine::Settings::default()
     }
 }

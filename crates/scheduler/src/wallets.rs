@@ -12,8 +12,8 @@ use chain::Hub;
 use poco::units::Wei;
 use tokio_util::task::TaskTracker;
 
-/// How long an answer counts as new.
-const FRESH: Duration = Duration::from_secs(60);
+/// How long an answer counts as new: one that holds the worker back, and one that does not.
+const FRESH: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
 /// How long an ask for work waits for a first answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Wallets remembered at most.
@@ -28,6 +28,15 @@ pub(crate) struct Wallet {
     pub(crate) can_pay: Option<bool>,
     /// Its weight; none when that was never read.
     pub(crate) weight: Option<u64>,
+}
+
+impl Wallet {
+    fn fresh_for(self) -> Duration {
+        match (self.can_pay, self.weight) {
+            (Some(true), Some(_)) => FRESH.1,
+            _ => FRESH.0,
+        }
+    }
 }
 
 /// Reads and remembers wallets.
@@ -62,7 +71,7 @@ impl Wallets {
     pub(crate) async fn of(self: &Arc<Self>, worker: Address) -> Wallet {
         let known = self.known().get(&worker).copied();
         match known {
-            Some((wallet, at)) if at.elapsed() < FRESH => wallet,
+            Some((wallet, at)) if at.elapsed() < wallet.fresh_for() => wallet,
             Some((wallet, _)) => {
                 // Told now, read for the next time. Marked first, so that it is read once.
                 self.remember(worker, wallet);

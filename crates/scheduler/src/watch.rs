@@ -4,12 +4,15 @@
 //! cursor's stored position stays before it. So no deal is ever skipped, and none that is broken holds up the others (spec
 //! scheduler-logic Q-01, Q-03).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use alloy_primitives::Address;
 use chain::{Cursor, CursorPosition, Fact, Hub, Located, NodeError, Progress};
 use chassis::Shutdown;
 use engine::{BlockRef, DealDetails, Input, TaskFact};
+use futures_util::{StreamExt, stream};
+use poco::contracts::Deal;
 use poco::deal_params::DealParams;
 use poco::ids::DealId;
 use poco::tag::Tag;
@@ -25,6 +28,8 @@ pub(crate) const CURSOR: &str = "hub";
 /// First pause after something could not be read; doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Scores read at a time.
+const SCORES_TOGETHER: usize = 8;
 
 /// Feeds the engine with what happens on the chain.
 pub(crate) struct Watch {
@@ -37,6 +42,8 @@ pub(crate) struct Watch {
     pub(crate) health: ChainHealth,
     pub(crate) inbox: Inbox,
     pub(crate) ratios: Option<(u32, u32)>,
+    /// The wallet that signs authorizations.
+    pub(crate) wallet: Address,
 }
 
 /// Why the watch ended.
@@ -149,9 +156,10 @@ impl Watch {
     ) -> Result<Option<Vec<engine::Located>>, WatchError> {
         let mut complete = Vec::with_capacity(facts.len());
         let mut pause = Pause::default();
+        let scores = self.scores(&facts).await?;
         for located in facts {
             loop {
-                match self.complete(&located).await {
+                match self.complete(&located, &scores).await {
                     Ok(fact) => {
                         pause = Pause::default();
                         complete.push(engine::Located {
@@ -187,7 +195,58 @@ impl Watch {
         Ok(Some(complete))
     }
 
-    async fn complete(&mut self, located: &Located<Fact>) -> Result<engine::Fact, Unready> {
+    /// The scores of our workers that contributed, each read once and several at a time: a range may have thousands of
+    /// contributions.
+    async fn scores(&self, facts: &[Located<Fact>]) -> Result<BTreeMap<Address, u64>, WatchError> {
+        let contributed: BTreeSet<Address> = facts
+            .iter()
+            .filter_map(|located| match located.fact {
+                Fact::Contributed { worker, .. } => Some(worker),
+                _ => None,
+            })
+            .collect();
+        if contributed.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        // Facts of other pools' tasks come too; only a worker that registered here can be one of ours.
+        let ours = move |engine: &engine::Engine| -> Vec<Address> {
+            let registered = |worker: &Address| engine.worker(*worker).is_some();
+            contributed.into_iter().filter(registered).collect()
+        };
+        let mut unread = self.inbox.look(ours).await?;
+        let mut scores = BTreeMap::new();
+        let mut pause = Pause::default();
+        while !unread.is_empty() {
+            let answers: Vec<_> = stream::iter(std::mem::take(&mut unread))
+                .map(|worker| async move { (worker, self.hub.score(worker).await) })
+                .buffered(SCORES_TOGETHER)
+                .collect()
+                .await;
+            let mut failed = None;
+            for (worker, answer) in answers {
+                match answer {
+                    Ok(score) => {
+                        scores.insert(worker, score);
+                    }
+                    Err(error) => {
+                        unread.push(worker);
+                        failed = Some(error);
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                pause.tell(&error);
+                pause.wait().await;
+            }
+        }
+        Ok(scores)
+    }
+
+    async fn complete(
+        &mut self,
+        located: &Located<Fact>,
+        scores: &BTreeMap<Address, u64>,
+    ) -> Result<engine::Fact, Unready> {
         let (task, what) = match &located.fact {
             Fact::Deal { deal, .. } => {
                 return match self.deal(*deal, located).await {
@@ -205,12 +264,7 @@ impl Watch {
             }
             Fact::Initialized { task } => (*task, TaskFact::Initialized),
             Fact::Contributed { task, worker, hash } => {
-                // Facts of other pools' tasks come too; only a worker that registered here can be one of ours.
-                let score = if self.is_ours(*worker).await? {
-                    self.hub.score(*worker).await?
-                } else {
-                    0
-                };
+                let score = scores.get(worker).copied().unwrap_or(0);
                 let weight = poco::consensus::weight(score);
                 (
                     *task,
@@ -245,15 +299,6 @@ impl Watch {
         Ok(engine::Fact::Task { task, what })
     }
 
-    async fn is_ours(&self, worker: Address) -> Result<bool, Unready> {
-        let known = self
-            .inbox
-            .look(move |engine| engine.worker(worker).is_some())
-            .await;
-        // While the process is ending the range is not told any more.
-        known.map_err(|Ending| Unready::Moved)
-    }
-
     /// A deal with all that the pool needs to know, or why it can provably never be read.
     async fn deal(
         &mut self,
@@ -284,6 +329,10 @@ impl Watch {
         };
         let (contribution_ratio, final_ratio) = self.ratios().await?;
         let params = DealParams::parse(&deal.params);
+        let refused = self.not_ours(&deal);
+        if let Some(reason) = &refused {
+            tracing::error!(deal = %id, reason, "a deal is refused");
+        }
         Ok(Ok(DealDetails {
             id,
             requester: deal.requester,
@@ -304,7 +353,20 @@ impl Watch {
             arguments: params.args,
             storage_provider: params.result_storage_provider,
             storage_proxy: params.result_storage_proxy,
+            refused,
         }))
+    }
+
+    /// Authorizations are accepted of the pool's owner at the time of the match: whoever bought the pool since must serve what it sells.
+    fn not_ours(&self, deal: &Deal) -> Option<String> {
+        let owner = deal.workerpool.owner;
+        (owner != self.wallet).then(|| {
+            format!(
+                "when it was made the workerpool {:#x} was owned by {owner:#x}, and this scheduler signs with the wallet {:#x}: run the \
+                 scheduler with the owner's wallet (IEXEC_CORE_WALLET_PATH)",
+                deal.workerpool.pointer, self.wallet
+            )
+        })
     }
 
     /// Deadlines in units of the longest execution time: contributions close, everything ends. Constants of the contract, read

@@ -40,29 +40,54 @@ async fn the_figures_have_every_member_in_the_original_s_order() {
 async fn prometheus_gets_the_original_s_names() {
     let world = World::with(&[("CRON_METRICS_REFRESH_PERIOD", "100")]).await;
     world.registered(1).await;
-    world.deal(1, 1).await;
+    let task = world.deal(1, 1).await[0];
     let text = eventually("the figures are counted", async || {
         let text = world.get("/actuator/prometheus").await.text;
         (text.contains("iexec_core_workers 1\n") && text.contains("status=\"INITIALIZED\"} 1\n"))
             .then_some(text)
     })
     .await;
-    for line in [
-        "iexec_version_info{iexecAppName=\"iexec-core\",iexecAppVersion=\"9.3.0\"} 1",
-        "iexec_core_cpu_registered 2",
-        "iexec_core_cpu_computing 0",
-        "iexec_core_gpu_registered 0",
-        "iexec_core_gpu_computing 0",
-        "iexec_core_tasks_count{period=\"current\",status=\"COMPLETED\"} 0",
-        "iexec_core_deals_events_total 1",
-        "iexec_core_deals_total 1",
-        "iexec_core_deals_replay_total 0",
-    ] {
-        assert!(
-            text.lines().any(|one| one == line),
-            "{line} is missing in\n{text}"
-        );
+    // Spec scheduler-api §8, name by name: type, and samples where they are known.
+    let by_status =
+        |status: &str, count: u8| format!("{{period=\"current\",status=\"{status}\"}} {count}");
+    let mut tasks: Vec<String> = wire::status::TaskStatus::ALL
+        .iter()
+        .map(|status| by_status(status.name(), u8::from(status.name() == "INITIALIZED")))
+        .collect();
+    assert_eq!(tasks.len(), 21);
+    let version = "{iexecAppName=\"iexec-core\",iexecAppVersion=\"9.3.0\"} 1".to_owned();
+    let table: [(&str, &str, &[String]); 12] = [
+        ("iexec_version_info", "gauge", &[version]),
+        ("iexec_core_workers", "gauge", &[" 1".into()]),
+        ("iexec_core_cpu_computing", "gauge", &[" 0".into()]),
+        ("iexec_core_cpu_registered", "gauge", &[" 2".into()]),
+        ("iexec_core_gpu_computing", "gauge", &[" 0".into()]),
+        ("iexec_core_gpu_registered", "gauge", &[" 0".into()]),
+        (
+            "iexec_core_tasks_count",
+            "gauge",
+            &std::mem::take(&mut tasks),
+        ),
+        ("iexec_core_deals_events_total", "counter", &[" 1".into()]),
+        ("iexec_core_deals_total", "counter", &[" 1".into()]),
+        ("iexec_core_deals_replay_total", "counter", &[" 0".into()]),
+        ("iexec_core_deals_last_block_total", "counter", &[]),
+        ("iexec_chain_block_latest", "gauge", &[]),
+    ];
+    for (name, kind, samples) in table {
+        let typed = format!("# TYPE {name} {kind}");
+        let lines = samples.iter().map(|sample| format!("{name}{sample}"));
+        for line in lines.chain([typed]) {
+            assert!(
+                text.lines().any(|one| one == line),
+                "{line} is missing in\n{text}"
+            );
+        }
     }
+    assert!(
+        !text.contains(&task.to_string()),
+        "no task is a label\n{text}"
+    );
     for name in [
         "iexec_core_deals_last_block_total ",
         "iexec_chain_block_latest ",
@@ -84,8 +109,26 @@ async fn version_health_and_info() {
         version.header("content-type"),
         Some("text/plain;charset=UTF-8")
     );
-    let health = world.get("/actuator/health").await.json();
+    let answer = world.get("/actuator/health").await;
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/vnd.spring-boot.actuator.v3+json")
+    );
+    let health = answer.json();
     assert_eq!(health["status"], "UP");
+    let components: Vec<_> = health["components"].as_object().unwrap().iter().collect();
+    let components: Vec<_> = components
+        .iter()
+        .map(|(name, one)| (name.as_str(), one["status"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        components,
+        [
+            ("blockchainConnection", "UP"),
+            ("diskSpace", "UP"),
+            ("ping", "UP")
+        ]
+    );
     let details = &health["components"]["blockchainConnection"]["details"];
     assert_eq!(details["consecutiveFailures"], 0);
     assert_eq!(details["pollingInterval"], "PT0.1S");
@@ -117,6 +160,33 @@ async fn a_pool_that_cannot_read_what_happens_is_out_of_service() {
         (world.get("/actuator/health").await.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_pool_that_is_out_of_service_says_since_when() {
+    let world = World::not_in_service(support::FakeNode::start().await, &[]).await;
+    let first = world.get("/actuator/health").await.json();
+    let connection = &first["components"]["blockchainConnection"];
+    if connection["status"] == "OUT_OF_SERVICE" {
+        assert!(
+            connection["details"].get("firstFailure").is_none(),
+            "it was never well: {connection}"
+        );
+    }
+    world.wait_for_service().await;
+    world.node.grow_stale();
+    let health = eventually("it is out of service", async || {
+        let answer = world.get("/actuator/health").await;
+        (answer.status == 503).then(|| answer.json())
+    })
+    .await;
+    assert_eq!(health["status"], "OUT_OF_SERVICE");
+    let details = &health["components"]["blockchainConnection"]["details"];
+    assert!(details["consecutiveFailures"].as_u64() >= Some(1));
+    let since = details["firstFailure"].as_str().unwrap();
+    assert_eq!(since.len(), "2026-01-02T03:04:05.123".len(), "{since}");
+    world.node.mine(&[]);
+    world.wait_for_service().await;
 }
 
 #[tokio::test]

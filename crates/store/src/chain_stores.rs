@@ -126,11 +126,11 @@ mod tests {
             calldata: Bytes::from_static(&[1, 2, 3]),
             gas: GasPolicy::estimated(),
             deadline: Some(Timestamp(9)),
+            joins: None,
         };
         OutboxRecord {
-            intent,
-            accepted: Timestamp(5),
             stage,
+            ..OutboxRecord::new(intent, Timestamp(5))
         }
     }
 

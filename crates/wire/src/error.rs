@@ -81,6 +81,14 @@ pub enum ClientError {
         /// The beginning of the body.
         body: String,
     },
+    /// The service is where a stranger said, and that is a place that must not be connected to.
+    #[error("{url} is not asked: {problem}")]
+    Refused {
+        /// What was to be asked.
+        url: String,
+        /// Why not.
+        problem: String,
+    },
     /// What we want to send cannot be sent.
     #[error("a request to {url} cannot be made: {problem}")]
     NotSendable {
@@ -109,7 +117,7 @@ impl ClientError {
             | Self::Status {
                 status: 404 | 405, ..
             } => Kind::UntilDeadline,
-            Self::Status { .. } => Kind::Terminal,
+            Self::Status { .. } | Self::Refused { .. } => Kind::Terminal,
             Self::NotSendable { .. } => Kind::Bug,
         }
     }

@@ -10,6 +10,9 @@ pub struct Features {
     pub wait: bool,
     /// Notifications come over a WebSocket, see [`crate::events`].
     pub events: bool,
+    /// A standard task of trust 1 may be finished by its worker alone: upload first, then one `contributeAndFinalize`
+    /// instead of three transactions. An original would take the worker's statuses for an error, so it must be granted.
+    pub caf: bool,
 }
 
 impl Features {
@@ -23,12 +26,14 @@ impl Features {
     pub const NONE: Self = Self {
         wait: false,
         events: false,
+        caf: false,
     };
 
     /// All that this version knows.
     pub const ALL: Self = Self {
         wait: true,
         events: true,
+        caf: true,
     };
 
     /// Reads the header; names that are not known are left out.
@@ -41,6 +46,7 @@ impl Features {
         Self {
             wait: has("wait"),
             events: has("events"),
+            caf: has("caf"),
         }
     }
 
@@ -50,6 +56,7 @@ impl Features {
         Self {
             wait: self.wait && other.wait,
             events: self.events && other.events,
+            caf: self.caf && other.caf,
         }
     }
 
@@ -62,7 +69,11 @@ impl Features {
 /// The header's value.
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(self.wait, "wait"), (self.events, "events")];
+        let names = [
+            (self.wait, "wait"),
+            (self.events, "events"),
+            (self.caf, "caf"),
+        ];
         let names: Vec<_> = names
             .iter()
             .filter(|(has, _)| *has)
@@ -78,16 +89,16 @@ mod tests {
 
     #[test]
     fn the_header_reads_back_and_unknown_names_are_left_out() {
-        assert_eq!(Features::parse("wait, events, caf"), Features::ALL);
+        assert_eq!(Features::parse("wait, events, caf, more"), Features::ALL);
         assert_eq!(
             Features::parse(" WAIT "),
             Features {
                 wait: true,
-                events: false
+                ..Features::NONE
             }
         );
         assert_eq!(Features::parse(""), Features::NONE);
-        assert_eq!(Features::ALL.to_string(), "wait, events");
+        assert_eq!(Features::ALL.to_string(), "wait, events, caf");
         assert_eq!(Features::parse(&Features::ALL.to_string()), Features::ALL);
     }
 }

@@ -4,13 +4,14 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Method, StatusCode};
+use reqwest::{Body, Client, ClientBuilder, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::error::ClientError;
+use crate::reach::{self, Reach};
 
 /// Time to make a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -20,6 +21,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const ATTEMPTS: u32 = 5;
 /// Pause before the second try; each further one is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of a body that are taken: no answer of the protocol comes near, and a service may be a stranger's.
+const LONGEST: usize = 16 << 20;
 /// Bytes of a body shown in errors.
 const SHOWN: usize = 300;
 
@@ -40,6 +43,19 @@ pub(crate) struct Peer {
     first_pause: Duration,
 }
 
+/// What is sent with a question, as JSON.
+pub(crate) enum Payload<'a> {
+    /// In memory.
+    Bytes(Vec<u8>),
+    /// Made piece by piece, anew for every try.
+    Stream {
+        /// How many bytes.
+        length: u64,
+        /// Makes it.
+        make: &'a (dyn Fn() -> Body + Send + Sync),
+    },
+}
+
 /// What to ask.
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
@@ -47,7 +63,7 @@ pub(crate) struct Request<'a> {
     pub(crate) path: &'a str,
     pub(crate) query: &'a [(&'a str, String)],
     pub(crate) headers: &'a [(&'static str, String)],
-    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) body: Option<Payload<'a>>,
     pub(crate) patience: Duration,
     pub(crate) repeat: Repeat,
 }
@@ -93,12 +109,23 @@ fn builder() -> ClientBuilder {
 
 impl Peer {
     pub(crate) fn new(base: Url) -> Result<Self, ClientError> {
-        let client = builder()
-            .build()
-            .map_err(|error| ClientError::NotSendable {
-                url: base.to_string(),
-                problem: root_of(&error),
-            })?;
+        Self::by(builder(), base)
+    }
+
+    /// A service that a stranger named.
+    pub(crate) fn of_stranger(base: Url, reach: &Reach) -> Result<Self, ClientError> {
+        reach.check(&base).map_err(|refusal| ClientError::Refused {
+            url: base.to_string(),
+            problem: refusal.to_string(),
+        })?;
+        Self::by(reach.client().connect_timeout(CONNECT), base)
+    }
+
+    fn by(builder: ClientBuilder, base: Url) -> Result<Self, ClientError> {
+        let client = builder.build().map_err(|error| ClientError::NotSendable {
+            url: base.to_string(),
+            problem: root_of(&error),
+        })?;
         Ok(Self {
             base,
             client,
@@ -158,18 +185,28 @@ impl Peer {
         for (name, value) in request.headers {
             builder = builder.header(*name, value);
         }
-        if let Some(body) = &request.body {
-            builder = builder
-                .header("Content-Type", "application/json")
-                .body(body.clone());
+        if request.body.is_some() {
+            builder = builder.header(CONTENT_TYPE, "application/json");
         }
-        let response = builder.send().await.map_err(|error| failed(&error))?;
+        builder = match &request.body {
+            None => builder,
+            Some(Payload::Bytes(bytes)) => builder.body(bytes.clone()),
+            Some(Payload::Stream { length, make }) => {
+                builder.header(CONTENT_LENGTH, *length).body(make())
+            }
+        };
+        let mut response = builder.send().await.map_err(|error| failed(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| failed(&error))?
-            .to_vec();
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| failed(&error))? {
+            if body.len() + piece.len() > LONGEST {
+                return Err(ClientError::Broken {
+                    url: url.to_string(),
+                    problem: format!("the answer is longer than {LONGEST} bytes"),
+                });
+            }
+            body.extend_from_slice(&piece);
+        }
         Ok(Answer {
             url: url.to_string(),
             status,
@@ -232,9 +269,9 @@ impl Answer {
 pub(crate) fn json_body<T: serde::Serialize>(
     path: &str,
     value: &T,
-) -> Result<Option<Vec<u8>>, ClientError> {
+) -> Result<Option<Payload<'static>>, ClientError> {
     serde_json::to_vec(value)
-        .map(Some)
+        .map(|bytes| Some(Payload::Bytes(bytes)))
         .map_err(|error| ClientError::NotSendable {
             url: path.to_owned(),
             problem: error.to_string(),
@@ -243,7 +280,9 @@ pub(crate) fn json_body<T: serde::Serialize>(
 
 fn failure(url: &Url, patience: Duration, error: &reqwest::Error) -> ClientError {
     let (url, problem) = (url.to_string(), root_of(error));
-    if error.is_connect() {
+    if reach::refusal_in(error).is_some() {
+        ClientError::Refused { url, problem }
+    } else if error.is_connect() {
         ClientError::Unreachable { url, problem }
     } else if error.is_timeout() {
         ClientError::TimedOut {

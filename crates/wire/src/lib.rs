@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 pub mod features;
 pub mod message;
+pub mod reach;
 pub mod result_proxy;
 pub mod scheduler;
 pub mod status;
@@ -20,4 +21,5 @@ mod lenient;
 
 pub use error::{ClientError, Kind};
 pub use features::Features;
+pub use reach::Reach;
 pub use token::Token;

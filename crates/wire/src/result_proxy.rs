@@ -1,5 +1,6 @@
 //! What workers and schedulers ask of a result proxy (spec result-proxy §3, §11). Its token goes into `Authorization` bare.
 
+use std::path::Path;
 use std::time::Duration;
 
 use poco::ids::TaskId;
@@ -8,8 +9,9 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::error::ClientError;
-use crate::http::{Peer, Repeat, Request, json_body};
-use crate::message::{ResultModel, WorkerpoolAuthorization};
+use crate::http::{Payload, Peer, Repeat, Request, json_body};
+use crate::message::WorkerpoolAuthorization;
+use crate::reach::Reach;
 use crate::token::Token;
 
 /// Time for an archive to get there and be stored.
@@ -29,6 +31,16 @@ impl ResultProxyClient {
     pub fn new(base: Url) -> Result<Self, ClientError> {
         Ok(Self {
             peer: Peer::new(base)?,
+        })
+    }
+
+    /// A client of the result proxy that a stranger says is at `base`: it connects to what `reach` allows and nothing else.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when `base` itself shows that it is not allowed; later calls fail with the same.
+    pub fn of_stranger(base: Url, reach: &Reach) -> Result<Self, ClientError> {
+        Ok(Self {
+            peer: Peer::of_stranger(base, reach)?,
         })
     }
 
@@ -75,19 +87,37 @@ impl ResultProxyClient {
             .map(Token::new)
     }
 
-    /// Uploads an archive, `POST /v1/results`. Its link, `/ipfs/<cid>`.
+    /// Uploads the archive file of a standard task, `POST /v1/results`. Its link, `/ipfs/<cid>`. `digest` is the result's. The file is
+    /// read while it is sent and never in memory whole.
     ///
     /// Not repeated when it may have arrived: the original then answers 401 (spec result-proxy §11.5), which only
     /// [`Self::ipfs_hash`] can tell from a refusal.
     ///
     /// # Errors
-    /// [`ClientError::Unauthorized`] when the token is not valid or this result may not be uploaded (now).
-    pub async fn upload(&self, token: &Token, result: &ResultModel) -> Result<String, ClientError> {
+    /// [`ClientError::Unauthorized`] when the token is not valid or this result may not be uploaded (now);
+    /// [`ClientError::NotSendable`] when the file cannot be read.
+    pub async fn upload(
+        &self,
+        token: &Token,
+        task: TaskId,
+        archive: &Path,
+        digest: &str,
+    ) -> Result<String, ClientError> {
         let path = "/v1/results";
+        let body = upload::Upload::of(task, archive, digest)
+            .await
+            .map_err(|problem| ClientError::NotSendable {
+                url: path.to_owned(),
+                problem,
+            })?;
+        let make = || body.stream();
         let headers = [authorization(token)];
         let request = Request {
             headers: &headers,
-            body: json_body(path, result)?,
+            body: Some(Payload::Stream {
+                length: body.length(),
+                make: &make,
+            }),
             patience: UPLOAD_PATIENCE,
             ..Request::post(path, Repeat::IfNotArrived)
         };
@@ -136,6 +166,8 @@ impl ResultProxyClient {
 fn authorization(token: &Token) -> (&'static str, String) {
     ("Authorization", token.reveal().to_owned())
 }
+
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -42,8 +42,12 @@ pub async fn check(shared: &Shared, authorization: &WorkerpoolAuthorization) -> 
     if authorization.worker_wallet != shared.session.wallet() {
         return Err(Unfit::OtherWorker(authorization.worker_wallet));
     }
+    let remembered = shared.hub.remembered_owner(shared.settings.pool);
+    if remembered.is_some_and(|owner| is_signed_by(authorization, owner)) {
+        return Ok(());
+    }
     let owner = crate::patience::read("owner of the pool", shared.block_time, || {
-        shared.hub.pool_owner(shared.settings.pool)
+        shared.hub.owner_of_late(shared.settings.pool)
     })
     .await;
     match owner {

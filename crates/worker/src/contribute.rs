@@ -155,6 +155,7 @@ pub(crate) async fn send(
         calldata,
         gas,
         deadline: Some(deadline),
+        joins: None,
     };
     let mut pauses = Pauses::between(Duration::from_secs(2), Duration::from_secs(30));
     loop {

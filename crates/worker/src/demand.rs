@@ -4,13 +4,16 @@
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wire::features::Features;
 
-use crate::patience::Pauses;
+use crate::patience::{self, Pauses};
+use crate::pipeline::work::Shared;
 use crate::tasks::Tasks;
 
 /// Two answers of a scheduler that holds questions lie this far apart at least.
 const SHORTEST: Duration = Duration::from_millis(200);
+
+/// For how long a wallet that had gas money is taken to have some.
+const GAS: Duration = Duration::from_secs(120);
 
 /// Asks for work until the worker stops. `period` is what the scheduler wants between two questions.
 pub async fn ask(tasks: Tasks, period: Duration, stop: CancellationToken) {
@@ -22,8 +25,9 @@ pub async fn ask(tasks: Tasks, period: Duration, stop: CancellationToken) {
 
 async fn forever(tasks: &Tasks, period: Duration) {
     let mut pauses = Pauses::new();
+    let mut gas = None;
     loop {
-        match once(tasks, period).await {
+        match once(tasks, period, &mut gas).await {
             Ok(rest) => {
                 pauses = Pauses::new();
                 tokio::time::sleep(rest).await;
@@ -36,27 +40,38 @@ async fn forever(tasks: &Tasks, period: Duration) {
     }
 }
 
-/// Asks once; how long to rest before the next time.
-async fn once(tasks: &Tasks, period: Duration) -> Result<Duration, String> {
+/// Asks once; how long to rest before the next time. `gas` is when the wallet was last seen to have enough.
+async fn once(
+    tasks: &Tasks,
+    period: Duration,
+    gas: &mut Option<Instant>,
+) -> Result<Duration, String> {
     let shared = tasks.shared();
     shared.slots.wait_free().await;
     let Some(slot) = shared.slots.take() else {
         return Ok(SHORTEST);
     };
     let head = shared.head().await.ok_or("the chain does not answer")?;
-    if !shared.has_gas().await {
-        let wallet = poco::hex::lower(&shared.session.wallet());
-        return Err(format!(
-            "the wallet {wallet} has too little gas money: send it some"
-        ));
+    if gas.is_none_or(|at| at.elapsed() >= GAS) {
+        *gas = None;
+        if !shared.has_gas().await {
+            let wallet = poco::hex::lower(&shared.session.wallet());
+            return Err(format!(
+                "the wallet {wallet} has too little gas money: send it some"
+            ));
+        }
+        *gas = Some(Instant::now());
     }
+    has_stake(shared).await?;
+    let features = shared.settings.features();
     let began = Instant::now();
     let asked = shared
         .session
-        .call(|client, token| async move { client.available(&token, head, Features::ALL).await })
+        .call(|client, token| async move { client.available(&token, head, features).await })
         .await;
     let supply = asked.map_err(|error| error.to_string())?;
     if let Some(work) = supply.work {
+        slot.works();
         tasks.take(work.workerpool_authorization, slot, false);
     }
     // A worker must not ask again within the period less half a second (spec scheduler-api §3.7).
@@ -65,4 +80,16 @@ async fn once(tasks: &Tasks, period: Duration) -> Result<Duration, String> {
     } else {
         period
     })
+}
+
+/// Whether the wallet has the stake for which a task was given up. Work that can only be given up is better left to others.
+async fn has_stake(shared: &Shared) -> Result<(), String> {
+    let wanted = &shared.stake_wanted;
+    if !wanted.is_any() {
+        return Ok(());
+    }
+    let wallet = shared.session.wallet();
+    let account = patience::read("account", shared.block_time, || shared.hub.account(wallet)).await;
+    // A chain that does not answer says nothing against it.
+    account.map_or(Ok(()), |account| wanted.judge(wallet, account.stake))
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use chain::{Hub, NodeError};
-use poco::contracts::{AppInfo, Category, Deal, Task};
+use poco::contracts::{AppInfo, Category, DatasetInfo, Deal, Task};
 use poco::deal_params::DealParams;
 use poco::ids::{DealId, TaskId};
 use poco::tag::Tag;
@@ -27,8 +27,14 @@ pub struct TaskDescription {
     pub pool: Address,
     /// The application's image reference, as it stands on chain.
     pub image: String,
+    /// The application's checksum on chain: its image's digest, where the developer wrote that; anything, where not (S11).
+    pub checksum: B256,
     /// The dataset, the zero address when there is none.
     pub dataset: Address,
+    /// Where the dataset lies, as text; empty when nowhere.
+    pub dataset_uri: String,
+    /// SHA-256 of the dataset.
+    pub dataset_checksum: B256,
     /// Where the result goes on chain, the zero address when nowhere.
     pub callback: Address,
     /// How many workers must agree, in the protocol's measure.
@@ -47,8 +53,17 @@ pub struct TaskDescription {
     pub worker_stake: U256,
 }
 
+/// Where a dataset lies, and what it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetSource {
+    /// A URL, or a place in IPFS as `/ipfs/<cid>`.
+    pub uri: String,
+    /// SHA-256 of its content.
+    pub checksum: B256,
+}
+
 impl TaskDescription {
-    /// Reads the description; `None` when the chain has no such task, or its deal, category or application is missing.
+    /// Reads the description; `None` when the chain has no such task, or its deal, category, application or dataset is missing.
     ///
     /// # Errors
     /// The chain does not answer.
@@ -56,16 +71,36 @@ impl TaskDescription {
         let Some(on_chain) = hub.task(task).await? else {
             return Ok(None);
         };
-        let Some(deal) = hub.deal(DealId(on_chain.dealid)).await? else {
+        let Some(deal) = hub.recent_deal(DealId(on_chain.dealid)).await? else {
             return Ok(None);
         };
-        let Some(category) = hub.category(deal.category.saturating_to()).await? else {
+        let Some(category) = hub.recent_category(deal.category.saturating_to()).await? else {
             return Ok(None);
         };
-        let Some(app) = hub.app(deal.app.pointer).await? else {
+        let Some(app) = hub.recent_app(deal.app.pointer).await? else {
             return Ok(None);
         };
-        Ok(Some(Self::of(task, &on_chain, &deal, &category, &app)))
+        let dataset = if deal.dataset.pointer.is_zero() {
+            None
+        } else {
+            let Some(found) = hub.recent_dataset(deal.dataset.pointer).await? else {
+                return Ok(None);
+            };
+            Some(found)
+        };
+        let description = Self::of(task, &on_chain, &deal, &category, &app);
+        Ok(Some(description.with_dataset(dataset.as_ref())))
+    }
+
+    fn with_dataset(self, dataset: Option<&DatasetInfo>) -> Self {
+        let Some(dataset) = dataset else {
+            return self;
+        };
+        Self {
+            dataset_uri: poco::assets::dataset_uri(&dataset.m_datasetMultiaddr),
+            dataset_checksum: dataset.m_datasetChecksum,
+            ..self
+        }
     }
 
     fn of(task: TaskId, on_chain: &Task, deal: &Deal, category: &Category, app: &AppInfo) -> Self {
@@ -77,7 +112,10 @@ impl TaskDescription {
             bot_size: deal.botSize.saturating_to(),
             pool: deal.workerpool.pointer,
             image: String::from_utf8_lossy(&app.m_appMultiaddr).into_owned(),
+            checksum: app.m_appChecksum,
             dataset: deal.dataset.pointer,
+            dataset_uri: String::new(),
+            dataset_checksum: B256::ZERO,
             callback: deal.callback,
             trust: deal.trust,
             tag: Tag(deal.tag),
@@ -87,6 +125,16 @@ impl TaskDescription {
             final_deadline: seconds(on_chain.finalDeadline),
             worker_stake: deal.workerStake,
         }
+    }
+
+    /// Where the dataset is to be fetched from; `None` when the deal has none, or its dataset lies nowhere.
+    #[must_use]
+    pub fn dataset_source(&self) -> Option<DatasetSource> {
+        let lies_somewhere = !self.dataset.is_zero() && !self.dataset_uri.trim().is_empty();
+        lies_somewhere.then(|| DatasetSource {
+            uri: self.dataset_uri.clone(),
+            checksum: self.dataset_checksum,
+        })
     }
 
     /// True when the result goes to a contract instead of to storage.
@@ -103,8 +151,6 @@ pub(crate) fn seconds(value: U256) -> Timestamp {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use alloy_primitives::B256;
-
     use super::*;
 
     /// The third task of a bag of three that begins at 1, without dataset, input files and callback.
@@ -117,7 +163,10 @@ pub(crate) mod tests {
             bot_size: 3,
             pool: Address::repeat_byte(5),
             image: "registry.example/app:1".to_owned(),
+            checksum: B256::ZERO,
             dataset: Address::ZERO,
+            dataset_uri: String::new(),
+            dataset_checksum: B256::ZERO,
             callback: Address::ZERO,
             trust: U256::from(1),
             tag: Tag::NONE,
@@ -129,6 +178,22 @@ pub(crate) mod tests {
             final_deadline: Timestamp::from_secs(3_000),
             worker_stake: U256::from(10),
         }
+    }
+
+    #[test]
+    fn a_dataset_is_one_when_it_has_an_address_and_lies_somewhere() {
+        let mut task = standard_task().with_dataset(Some(&DatasetInfo {
+            m_datasetMultiaddr: b"https://example.org/data.bin".into(),
+            m_datasetChecksum: B256::repeat_byte(7),
+            ..DatasetInfo::default()
+        }));
+        assert_eq!(task.dataset_source(), None, "no dataset in the deal");
+        task.dataset = Address::repeat_byte(9);
+        let source = task.dataset_source().unwrap();
+        assert_eq!(source.uri, "https://example.org/data.bin");
+        assert_eq!(source.checksum, B256::repeat_byte(7));
+        task.dataset_uri = " ".to_owned();
+        assert_eq!(task.dataset_source(), None);
     }
 
     #[test]

@@ -59,6 +59,19 @@ pub fn cannot_contribute(facts: &Facts) -> Option<Cause> {
         .then_some(Cause::ContributionAlreadySet)
 }
 
+/// Why a task in which a contribution is possible cannot be finished with one transaction; `None` when it can. `eligible` says whether its
+/// deal allows it.
+#[must_use]
+pub fn cannot_finalize_alone(facts: &Facts, eligible: bool) -> Option<Cause> {
+    if !eligible {
+        return Some(Cause::TrustNot1);
+    }
+    let Some(chain) = &facts.chain else {
+        return Some(Cause::ChainUnreachable);
+    };
+    (!chain.contributors.is_empty()).then_some(Cause::TaskAlreadyContributed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +119,19 @@ mod tests {
             mend(&mut facts);
         }
         assert_eq!(cannot_contribute(&facts), None);
+    }
+
+    #[test]
+    fn a_task_that_somebody_contributed_to_is_not_finished_alone() {
+        let mut facts = all_wrong();
+        assert_eq!(cannot_finalize_alone(&facts, false), Some(Cause::TrustNot1));
+        let already = Some(Cause::TaskAlreadyContributed);
+        assert_eq!(cannot_finalize_alone(&facts, true), already);
+        facts.chain.as_mut().unwrap().contributors.clear();
+        assert_eq!(cannot_finalize_alone(&facts, true), None);
+        facts.chain = None;
+        let away = Some(Cause::ChainUnreachable);
+        assert_eq!(cannot_finalize_alone(&facts, true), away);
     }
 
     #[test]

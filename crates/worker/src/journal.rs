@@ -1,6 +1,8 @@
 //! What is written down about each replicate before and after every step, so that a worker that was killed carries on where it was. One
 //! document a task; it is removed when the scheduler has been told the end. It holds no secret: the authorization is useless to others.
 
+use std::time::Duration;
+
 use alloy_primitives::B256;
 use poco::ids::TaskId;
 use poco::units::Timestamp;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use store::{Batch, Collection, Store, StoreError};
 use wire::message::{ReplicateStatusDetails, WorkerpoolAuthorization};
 use wire::status::{ReplicateStatus, ReplicateStatusCause, TaskNotificationType};
+
+use crate::patience::Pauses;
 
 /// One thing a worker does for a task. The order is the order of a task's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -26,6 +30,8 @@ pub enum Step {
     Reveal,
     /// Hand the result to the result proxy.
     Upload,
+    /// Hand the result over, and send one transaction for contribution, reveal and finalisation.
+    ContributeAndFinalize,
     /// Forget a task that is done.
     Complete,
     /// Give a task up.
@@ -121,6 +127,9 @@ pub struct Journal {
     pub abort_cause: Option<ReplicateStatusCause>,
     /// When the chain forgets the task.
     pub final_deadline: Option<Timestamp>,
+    /// It goes the classic way: finishing it with one transaction was not granted, or did not go.
+    #[serde(default)]
+    pub classic: bool,
     /// This journal was read back after a restart, and its step not yet finished since.
     #[serde(skip)]
     pub resumed: bool,
@@ -145,6 +154,7 @@ impl Journal {
             consensus_block: None,
             abort_cause: None,
             final_deadline: None,
+            classic: false,
             resumed: false,
         }
     }
@@ -163,26 +173,41 @@ impl Journal {
     }
 }
 
-/// Writes the journal down; it is on the disk when this returns.
+/// Writes the journal down; it is on the disk when this returns. While the disk is full it waits for room: what is not written down must
+/// not be done, and what was done so far stands in the last journal.
 ///
 /// # Errors
-/// The store cannot write.
+/// The store cannot write, and waiting does not help.
 pub async fn save(store: &Store, journal: &Journal) -> Result<(), StoreError> {
-    store
-        .commit(Batch::new().put(Collection::Journal, journal.task, journal))
-        .await
-        .map(drop)
+    let write = || store.commit(Batch::new().put(Collection::Journal, journal.task, journal));
+    waiting_for_room(journal.task, write).await
 }
 
-/// Removes the journal of a task that is over.
+async fn waiting_for_room<T, F>(task: TaskId, write: impl Fn() -> F) -> Result<(), StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(10));
+    loop {
+        match write().await {
+            Err(error) if error.kind() == store::Kind::Retryable => {
+                tracing::error!(%task, %error, "a journal cannot be written; its task waits");
+                pauses.rest(None).await;
+            }
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Removes the journal of a task that is over; waits for room as [`save`] does.
 ///
 /// # Errors
-/// The store cannot write.
+/// The store cannot write, and waiting does not help.
 pub async fn forget(store: &Store, task: TaskId) -> Result<(), StoreError> {
-    store
-        .commit(Batch::new().delete(Collection::Journal, task))
-        .await
-        .map(drop)
+    waiting_for_room(task, || {
+        store.commit(Batch::new().delete(Collection::Journal, task))
+    })
+    .await
 }
 
 /// Every journal that was left.

@@ -6,21 +6,27 @@
 
 mod abort;
 pub mod authorization;
+mod checkup;
 pub mod clock;
 mod complete;
 pub mod config;
 mod contribute;
+mod contribute_and_finalize;
 pub mod demand;
 pub mod description;
 pub mod docker;
+pub mod durations;
 pub mod error_result;
 pub mod guards;
 pub mod http;
+pub mod inputs;
 pub mod journal;
 pub mod metrics;
+pub mod newest;
 pub mod outputs;
 pub mod patience;
 pub mod pipeline;
+mod prefetch;
 pub mod preflight;
 pub mod push;
 pub mod recovery;
@@ -29,6 +35,7 @@ mod reveal;
 pub mod run;
 pub mod session;
 pub mod slots;
+pub mod stake;
 pub mod tasks;
 mod upload;
 pub mod vitals;
@@ -41,8 +48,8 @@ pub use run::{RunError, Running, run};
 pub const ASSIGNED_POINT: &str = "worker:assigned";
 
 /// Every instant at which a test may kill this process, in the order of a task's life: for each step once it is written down, once it is
-/// done but not written down, and once the scheduler was told but that is not written down. Then those of the outbox, passed by each of the
-/// two transactions of a task.
+/// done but not written down, and once the scheduler was told but that is not written down; where a step has two parts, also between them.
+/// A task passes contribute, reveal and upload, or contribute-and-finalize. Then those of the outbox, passed by each transaction of a task.
 pub const CRASH_POINTS: &[&str] = &[
     ASSIGNED_POINT,
     "worker:start:begun",
@@ -66,6 +73,10 @@ pub const CRASH_POINTS: &[&str] = &[
     "worker:upload:begun",
     "worker:upload:acted",
     "worker:upload:told",
+    "worker:contribute-and-finalize:begun",
+    contribute_and_finalize::UPLOADED_POINT,
+    "worker:contribute-and-finalize:acted",
+    "worker:contribute-and-finalize:told",
     "worker:complete:begun",
     "worker:complete:acted",
     "worker:complete:told",

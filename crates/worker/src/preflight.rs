@@ -16,6 +16,8 @@ use wire::message::{PublicChainConfig, PublicConfiguration};
 use wire::scheduler::SchedulerClient;
 
 use crate::config::Settings;
+use crate::docker::sandbox::helper::Program;
+use crate::docker::sandbox::{Sandbox, SandboxError};
 use crate::docker::{DockerError, Engine, Limits, Profile};
 use crate::patience::Pauses;
 use crate::vitals::{Vital, Vitals};
@@ -31,6 +33,9 @@ pub enum PreflightError {
     /// The container engine does not answer.
     #[error(transparent)]
     Docker(#[from] DockerError),
+    /// Applications would reach what they must not.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// The worker's folder cannot be made.
     #[error(
         "the worker's folder {path} cannot be made: {source}; set IEXEC_WORKER_BASE_DIR to a folder that this user may write"
@@ -144,20 +149,25 @@ pub async fn wallet(settings: &Settings) -> Result<PrivateKeySigner, PreflightEr
         .map_err(PreflightError::Wallet)
 }
 
-/// Connects to the container engine and makes the worker's folder.
+/// The word that makes the worker's own program what runs beside applications: see [`crate::docker::sandbox::helper::main`].
+pub const SANDBOX_WORD: &str = "sandbox";
+
+/// Connects to the container engine, makes the worker's folder, and closes the applications' networks.
 ///
 /// # Errors
-/// The engine does not answer, or the folder cannot be made.
-pub async fn machine(settings: &Settings) -> Result<Engine, PreflightError> {
-    let engine = Engine::connect(settings.docker_host.as_deref()).await?;
-    if settings.profile == Profile::Default {
-        taken(&settings.limits, engine.processors().await?)?;
+/// The engine does not answer, the folder cannot be made, or the networks cannot be closed.
+pub async fn machine(settings: &Settings) -> Result<(Engine, Sandbox), PreflightError> {
+    let engine = Engine::connect(settings.containers.docker_host.as_deref()).await?;
+    if settings.containers.profile == Profile::Default {
+        taken(&settings.containers.limits, engine.processors().await?)?;
     }
     let path = settings.folder();
     tokio::fs::create_dir_all(&path)
         .await
         .map_err(|source| PreflightError::Folder { path, source })?;
-    Ok(engine)
+    let program = Program::this(&[SANDBOX_WORD]);
+    let sandbox = Sandbox::prepare(&engine, &settings.name, &settings.containers, &program).await?;
+    Ok((engine, sandbox))
 }
 
 /// The least memory that the engine gives a container, in bytes.
@@ -408,7 +418,7 @@ mod tests {
 
     #[test]
     fn limits_that_the_engine_refuses_are_told_before_the_first_task() {
-        let limits = settings().limits;
+        let limits = settings().containers.limits;
         let (fits, few) = (
             limits.milli_cpus.div_ceil(1000),
             limits.milli_cpus / 1000 - 1,
@@ -445,13 +455,9 @@ mod tests {
     async fn an_engine_that_does_not_answer_is_told_with_its_socket_and_the_mend() {
         let folder = tempfile::tempdir().unwrap();
         let host = format!("unix://{}/none.sock", folder.path().display());
-        let text = machine(&Settings {
-            docker_host: Some(host.clone()),
-            ..settings()
-        })
-        .await
-        .unwrap_err()
-        .to_string();
+        let mut settings = settings();
+        settings.containers.docker_host = Some(host.clone());
+        let text = machine(&settings).await.unwrap_err().to_string();
         assert!(
             text.contains(&host) && text.contains("DOCKER_HOST"),
             "{text}"

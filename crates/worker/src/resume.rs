@@ -1,8 +1,11 @@
 //! Resuming after a restart: reads the journals, asks the scheduler what it thinks was interrupted, starts the actors, and removes the
 //! folders of tasks that are over. Which way each replicate goes is decided in [`crate::recovery`]; this does it.
 
+use std::time::Duration;
+
 use poco::units::BlockNumber;
 use store::StoreError;
+use tokio_util::sync::CancellationToken;
 use wire::message::TaskNotification;
 use wire::status::TaskNotificationType as Ask;
 
@@ -15,6 +18,9 @@ use crate::pipeline::work::Shared;
 use crate::preflight;
 use crate::recovery::{self, Resume};
 use crate::tasks::Tasks;
+
+/// How often what was left behind is looked for.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// Takes up what was being done when the worker ended (spec `worker.md` §5.10).
 ///
@@ -136,6 +142,16 @@ async fn resume_without_journal(tasks: &Tasks, notification: &TaskNotification) 
             tasks.live(journal, None);
         }
         (Resume::CarryOn | Resume::Nothing, _) => {}
+    }
+}
+
+/// Removes now and then what tasks left that could not be removed when they ended, as when the container engine was away.
+pub(crate) async fn tidy(tasks: Tasks, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TIDY) => sweep(&tasks).await,
+            () = stop.cancelled() => return,
+        }
     }
 }
 

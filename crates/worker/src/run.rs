@@ -10,6 +10,7 @@ use std::time::Duration;
 use alloy_signer_local::PrivateKeySigner;
 use chain::{Outbox, OutboxSettings};
 use chassis::Shutdown;
+use chassis::disk::DiskSpace;
 use chassis::health::Health;
 use chassis::listen::{ListenError, listen};
 use store::{Identity, Store, StoreError};
@@ -22,20 +23,24 @@ use wire::scheduler::SchedulerClient;
 
 use crate::config::{Machine, Settings};
 use crate::docker::Engine;
+use crate::docker::cache::ImageCache;
+use crate::docker::sandbox::Sandbox;
+use crate::http::Surface;
 use crate::metrics::Metrics;
+use crate::newest::{self, Newest};
 use crate::patience::Pauses;
 use crate::pipeline::work::Shared;
 use crate::preflight::{self, PreflightError, Ready};
 use crate::session::Session;
 use crate::slots::Slots;
+use crate::stake::StakeWanted;
 use crate::tasks::Tasks;
+use crate::upload::EarlyRefusals;
 use crate::vitals::Vitals;
-use crate::{demand, http, push, resume};
+use crate::{checkup, demand, prefetch, push, resume};
 
 /// How often the scheduler hears that we are alive (spec `worker.md` §3.3).
 const PING: Duration = Duration::from_secs(10);
-/// How often engine and chain are asked whether they answer.
-const CHECK: Duration = Duration::from_secs(10);
 /// How long actors have to come to a stop.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -98,22 +103,37 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, RunE
     .await?;
     let addr = listener.local_addr()?;
     let signer = preflight::wallet(&settings).await?;
-    let engine = preflight::machine(&settings).await?;
+    let (engine, sandbox) = preflight::machine(&settings).await?;
     let wallet = signer.address();
     let (health, vitals) = (Health::new(), Vitals::new());
     vitals.register(&health);
+    health.register("diskSpace", DiskSpace::under(settings.folder()));
     vitals.docker.well();
     let registry = chassis::metrics::Metrics::new("iexec-worker", &settings.version);
-    let metrics = Metrics::new(&registry, &poco::hex::lower(&wallet));
-    let routes = http::routes(settings.version.clone(), health, registry);
+    let metrics = Metrics::new(
+        &registry,
+        &poco::hex::lower(&wallet),
+        settings.metrics_window,
+    );
+    let surface = Surface {
+        version: settings.version.clone(),
+        shown: settings.actuators.clone(),
+        health,
+        registry,
+        metrics: metrics.clone(),
+        chain: vitals.chain.clone(),
+    };
+    let routes = surface.routes();
     tracing::info!(
         worker = poco::hex::lower(&wallet), name = settings.name, %addr, scheduler = %settings.scheduler,
-        docker = engine.host(), slots = settings.slots, profile = ?settings.profile, "the worker starts"
+        docker = engine.host(), slots = settings.slots, profile = ?settings.containers.profile,
+        network = sandbox.form(), "the worker starts"
     );
     let parts = Parts {
         settings,
         signer,
         engine,
+        sandbox,
         metrics,
         vitals,
     };
@@ -132,24 +152,30 @@ struct Parts {
     settings: Settings,
     signer: PrivateKeySigner,
     engine: Engine,
+    sandbox: Sandbox,
     metrics: Metrics,
     vitals: Vitals,
 }
 
 /// One shift after the other. When it fails everything ends.
 async fn work(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
+    let sandbox = parts.sandbox.clone();
+    let mut ended = Ok(());
     while !shutdown.is_triggered() {
         match shift(parts.clone(), shutdown).await {
             Ok(()) => {}
             Err(RunError::Preflight(PreflightError::Stopped)) => break,
             Err(error) => {
                 shutdown.trigger();
-                return Err(error);
+                ended = Err(error);
             }
         }
     }
-    tracing::info!("the worker has stopped; results and running containers are kept");
-    Ok(())
+    sandbox.leave().await;
+    if ended.is_ok() {
+        tracing::info!("the worker has stopped; results and running containers are kept");
+    }
+    ended
 }
 
 async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
@@ -157,6 +183,7 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
         settings,
         signer,
         engine,
+        sandbox,
         metrics,
         vitals,
     } = parts;
@@ -191,16 +218,23 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
         outbox_settings,
     )
     .await?;
+    let images = ImageCache::open(&engine, &store, &settings.images).await?;
     let shared = Arc::new(Shared {
         session: Session::new(client, signer.clone()),
         slots: Slots::new(settings.slots),
+        newest: Newest::default(),
         sidechain: chain.sidechain,
+        stake_wanted: StakeWanted::default(),
         pushed: AtomicBool::new(false),
+        caf: AtomicBool::new(false),
+        early: EarlyRefusals::default(),
         settings,
         signer,
         hub,
         outbox,
+        images,
         engine,
+        sandbox,
         store,
         metrics,
         proxy,
@@ -211,7 +245,10 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
     let tasks = Tasks::new(Arc::clone(&shared), stop.clone(), broken_sender);
     let mut always = JoinSet::new();
     always.spawn(sender.run());
-    always.spawn(check(Arc::clone(&shared), vitals.clone()));
+    always.spawn(keep(Arc::clone(&shared)));
+    always.spawn(newest::follow(Arc::clone(&shared)));
+    always.spawn(checkup::engine(Arc::clone(&shared), vitals.clone()));
+    always.spawn(checkup::node(Arc::clone(&shared), vitals.clone()));
     let mut loops = JoinSet::new();
     let period = Duration::from_millis(scheduler.ask_for_replicate_period.max(100));
     let ended = tokio::select! {
@@ -227,6 +264,15 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
     loops.shutdown().await;
     always.shutdown().await;
     ended
+}
+
+/// Keeps networks closed and images within bounds, and pulls ahead. Never ends.
+async fn keep(shared: Arc<Shared>) {
+    tokio::join!(
+        shared.sandbox.keep(shared.settings.slots),
+        shared.images.keep(),
+        prefetch::ahead(&shared),
+    );
 }
 
 /// What it means that a part ended that never should: the worker ends too, and starts anew from its journals.
@@ -275,6 +321,7 @@ async fn duty(
             "this scheduler does not push notices in a way that this version understands: the chain is watched instead, and requests to upload are missed"
         );
     }
+    loops.spawn(resume::tidy(tasks.clone(), stop.clone()));
     loops.spawn(demand::ask(tasks.clone(), period, stop));
     tokio::select! {
         () = ping(tasks, vitals) => Ok(()),
@@ -303,13 +350,17 @@ async fn register(shared: &Shared, vitals: &Vitals) -> Features {
 
 async fn register_once(shared: &Shared) -> Result<Features, ClientError> {
     let model = model(&shared.settings, shared.session.wallet());
-    shared
+    let features = shared.settings.features();
+    let granted = shared
         .session
         .call(|client, token| {
             let model = model.clone();
-            async move { client.register(&token, &model, Features::ALL).await }
+            async move { client.register(&token, &model, features).await }
         })
-        .await
+        .await?;
+    let caf = granted.and(features).caf;
+    shared.caf.store(caf, std::sync::atomic::Ordering::Relaxed);
+    Ok(granted)
 }
 
 /// What this worker says about itself (spec `worker.md` §1.4).
@@ -377,25 +428,6 @@ async fn ping(tasks: &Tasks, vitals: &Vitals) {
         }
         if changed && tasks.is_empty() {
             return;
-        }
-    }
-}
-
-/// Keeps what `/actuator/health` shows of engine and chain fresh.
-async fn check(shared: Arc<Shared>, vitals: Vitals) {
-    let mut beat = tokio::time::interval(CHECK);
-    loop {
-        beat.tick().await;
-        match shared.engine.ping().await {
-            Ok(()) => vitals.docker.well(),
-            Err(error) => vitals.docker.unwell(error),
-        }
-        match shared.hub.node().head().await {
-            Ok(head) => {
-                shared.metrics.head(head.number.0);
-                vitals.chain.well();
-            }
-            Err(error) => vitals.chain.unwell(error),
         }
     }
 }

@@ -94,6 +94,15 @@ impl Session {
     async fn login(&self) -> Result<Token, ClientError> {
         let wallet = self.signer.address();
         let challenge = self.client.challenge(wallet).await?;
+        if !poco::login::is_challenge(&challenge) {
+            return Err(ClientError::NotUnderstood {
+                url: self.client.base().to_string(),
+                expected: "login challenge",
+                problem: "it is not 32 bytes in base64, and this wallet signs nothing else"
+                    .to_owned(),
+                body: challenge.chars().take(60).collect(),
+            });
+        }
         // The challenge is Base64 text and is read as if it were hexadecimal (spec scheduler-api §2.2).
         let signed = poco::signing::sign_raw(&self.signer, poco::login::digest(&challenge));
         let signature = signed.map_err(|error| ClientError::NotSendable {
@@ -121,6 +130,29 @@ mod tests {
     use axum::routing::{get, post};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_scheduler_that_means_ill_gets_nothing_signed_but_challenges() {
+        async fn unsigned_transaction() -> &'static str {
+            "ec098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764000080018080"
+        }
+        async fn login() -> StatusCode {
+            panic!("a signature was sent")
+        }
+        let router = Router::new()
+            .route("/workers/challenge", get(unsigned_transaction))
+            .route("/workers/login", post(login));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let client = SchedulerClient::new(url.parse().unwrap()).unwrap();
+        let session = Session::new(client, PrivateKeySigner::random());
+        let refused = session.token(None).await.unwrap_err();
+        assert!(
+            matches!(refused, ClientError::NotUnderstood { .. }),
+            "{refused}"
+        );
+    }
 
     /// A scheduler that gives a new token for every login and accepts the last one only.
     async fn scheduler(logins: Arc<AtomicUsize>) -> SchedulerClient {

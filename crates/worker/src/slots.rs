@@ -1,7 +1,7 @@
 //! How many tasks compute at the same time, and on which slot's network each does. A slot is held from the moment work is taken until it is
 //! computed, so this worker never takes more than it can run, whatever a scheduler offers.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -15,8 +15,16 @@ pub struct Slots {
 #[derive(Debug)]
 struct Inner {
     count: u32,
-    taken: Mutex<BTreeSet<u32>>,
-    free: watch::Sender<u32>,
+    /// The slots that are held, and whether their holder has work.
+    taken: Mutex<BTreeMap<u32, bool>>,
+    free: watch::Sender<Free>,
+}
+
+/// Slots that nobody holds, and slots without work: those, and the one with which work is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Free {
+    held_by_nobody: u32,
+    without_work: u32,
 }
 
 /// A slot that is held; dropping it makes it free.
@@ -32,6 +40,11 @@ impl Held {
     pub fn number(&self) -> u32 {
         self.number
     }
+
+    /// There is work for it now.
+    pub fn works(&self) {
+        self.inner.change(|taken| taken.insert(self.number, true));
+    }
 }
 
 impl Drop for Held {
@@ -41,12 +54,19 @@ impl Drop for Held {
 }
 
 impl Inner {
-    fn change<T>(&self, change: impl FnOnce(&mut BTreeSet<u32>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<u32, bool>) -> T) -> T {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut taken);
-        let used = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        let left = |used: usize| {
+            self.count
+                .saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
+        };
+        let free = Free {
+            held_by_nobody: left(taken.len()),
+            without_work: left(taken.values().filter(|works| **works).count()),
+        };
         drop(taken);
-        self.free.send_replace(self.count.saturating_sub(used));
+        self.free.send_replace(free);
         changed
     }
 }
@@ -55,7 +75,10 @@ impl Slots {
     /// `count` slots, all free.
     #[must_use]
     pub fn new(count: u32) -> Self {
-        let (free, _) = watch::channel(count);
+        let (free, _) = watch::channel(Free {
+            held_by_nobody: count,
+            without_work: count,
+        });
         Self {
             inner: Arc::new(Inner {
                 count,
@@ -74,7 +97,7 @@ impl Slots {
     /// How many are free now.
     #[must_use]
     pub fn free(&self) -> u32 {
-        *self.inner.free.borrow()
+        self.inner.free.borrow().held_by_nobody
     }
 
     /// Takes the lowest free slot, if there is one.
@@ -82,8 +105,8 @@ impl Slots {
     pub fn take(&self) -> Option<Held> {
         let count = self.inner.count;
         let number = self.inner.change(|taken| {
-            let number = (0..count).find(|number| !taken.contains(number))?;
-            taken.insert(number);
+            let number = (0..count).find(|number| !taken.contains_key(number))?;
+            taken.insert(number, false);
             Some(number)
         })?;
         Some(Held {
@@ -98,10 +121,10 @@ impl Slots {
     pub fn take_again(&self, number: Option<u32>) -> Held {
         let number = self.inner.change(|taken| {
             let number = number
-                .filter(|number| !taken.contains(number))
-                .or_else(|| (0..).find(|number| !taken.contains(number)))
+                .filter(|number| !taken.contains_key(number))
+                .or_else(|| (0..).find(|number| !taken.contains_key(number)))
                 .unwrap_or(0);
-            taken.insert(number);
+            taken.insert(number, true);
             number
         });
         Held {
@@ -110,11 +133,18 @@ impl Slots {
         }
     }
 
+    /// Resolves when every slot has work.
+    pub async fn wait_full(&self) {
+        let mut free = self.inner.free.subscribe();
+        // The sender lives as long as `self`.
+        let _ = free.wait_for(|free| free.without_work == 0).await;
+    }
+
     /// Resolves when a slot is free.
     pub async fn wait_free(&self) {
         let mut free = self.inner.free.subscribe();
         // The sender lives as long as `self`.
-        let _ = free.wait_for(|&free| free > 0).await;
+        let _ = free.wait_for(|free| free.held_by_nobody > 0).await;
     }
 }
 
@@ -144,6 +174,16 @@ mod tests {
             (beyond.0.number(), beyond.1.number(), slots.free()),
             (1, 2, 0)
         );
+    }
+
+    #[tokio::test]
+    async fn a_slot_with_which_work_is_asked_for_is_not_busy() {
+        use futures_util::FutureExt as _;
+        let slots = Slots::new(1);
+        let held = slots.take().unwrap();
+        assert!(slots.wait_full().now_or_never().is_none());
+        held.works();
+        assert!(slots.wait_full().now_or_never().is_some());
     }
 
     #[tokio::test]

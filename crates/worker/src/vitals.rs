@@ -1,18 +1,27 @@
-//! What the worker depends on, and whether it answered last time: what `/actuator/health` shows. Filled by whoever talks to the thing.
+//! What the worker depends on, and whether it answered last time: what `/actuator/health` shows. Filled by whoever talks to the thing;
+//! says when somebody looked, so that what is shown can be made fresh.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chassis::health::{Condition, Health};
+use tokio::sync::Notify;
 
 /// Whether one thing answered last. Clones are the same.
 #[derive(Clone)]
-pub struct Vital(Arc<RwLock<Condition>>);
+pub struct Vital {
+    condition: Arc<RwLock<Condition>>,
+    looked: Arc<Notify>,
+}
 
 impl Vital {
-    fn new() -> Self {
-        Self(Arc::new(RwLock::new(
-            Condition::out_of_service().with("reason", "not asked yet"),
-        )))
+    /// Nobody has asked yet.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            condition: Arc::new(RwLock::new(
+                Condition::out_of_service().with("reason", "not asked yet"),
+            )),
+            looked: Arc::default(),
+        }
     }
 
     /// It answered.
@@ -25,15 +34,31 @@ impl Vital {
         self.set(Condition::down(error));
     }
 
-    fn set(&self, condition: Condition) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = condition;
+    /// How it is, with what there is to say about it.
+    pub(crate) fn set(&self, condition: Condition) {
+        *self
+            .condition
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = condition;
     }
 
-    fn get(&self) -> Condition {
-        self.0
+    /// How it was last, for somebody who looks.
+    pub(crate) fn shown(&self) -> Condition {
+        self.look();
+        self.condition
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Somebody wants to know how it is now.
+    pub(crate) fn look(&self) {
+        self.looked.notify_one();
+    }
+
+    /// Returns once somebody has looked since the last time.
+    pub(crate) async fn looked_at(&self) {
+        self.looked.notified().await;
     }
 }
 
@@ -53,9 +78,9 @@ impl Vitals {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            docker: Vital::new(),
-            scheduler: Vital::new(),
-            chain: Vital::new(),
+            docker: Vital::unknown(),
+            scheduler: Vital::unknown(),
+            chain: Vital::unknown(),
         }
     }
 
@@ -67,7 +92,7 @@ impl Vitals {
             ("chain", &self.chain),
         ] {
             let vital = vital.clone();
-            health.register(name, move || vital.get());
+            health.register(name, move || vital.shown());
         }
     }
 }

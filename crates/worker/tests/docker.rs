@@ -15,13 +15,21 @@ use std::time::{Duration, Instant};
 
 use bollard::query_parameters::{InspectContainerOptions, InspectNetworkOptions};
 use busybox::docker;
-use worker::docker::image::PullError;
 use worker::docker::network::{self, Subnet};
+use worker::docker::pull::PullError;
 use worker::docker::removal::Removed;
 use worker::docker::run::{Ended, Finished, RunRequest};
+use worker::docker::sandbox::Place;
 use worker::docker::{Engine, Limits, Profile};
 
 const IMAGE: &str = "workerpool-test-busybox:1";
+
+fn place(network: &str) -> Place {
+    Place {
+        network: Some(network.to_owned()),
+        dns: Vec::new(),
+    }
+}
 
 /// One engine, one image, one task's folders; everything it made is removed at the end.
 struct World {
@@ -66,7 +74,7 @@ impl World {
             input: self.path("input"),
             output: self.path("out"),
             streams: self.path("streams"),
-            network: Some("none".to_owned()),
+            place: place("none"),
             profile: Profile::Default,
             limits: Limits {
                 memory: 64 << 20,
@@ -88,6 +96,11 @@ impl World {
         let finished = self.engine.run(request).await.unwrap();
         self.engine.remove(&self.name).await.unwrap();
         finished
+    }
+
+    async fn pull(&self, image: &str) -> Result<(), PullError> {
+        let minute = Duration::from_secs(60);
+        self.engine.pull(image, minute, minute, None).await
     }
 
     async fn is_running(&self) -> bool {
@@ -199,6 +212,112 @@ async fn a_run_that_fills_its_output_folder_is_stopped() {
 }
 
 #[tokio::test]
+async fn a_run_that_fills_its_container_its_input_folder_or_a_volume_is_stopped() {
+    let world = World::new("fill").await;
+    for target in ["/tmp", "/iexec_in", "/volume"] {
+        let mut request = world.sh(&format!(
+            "/bin/busybox dd if=/dev/zero of={target}/big bs=1048576 count=8 2>/dev/null; exec /bin/busybox sleep 600"
+        ));
+        request.image = with_volume("/volume").await;
+        request.limits.disk = 1 << 20;
+        let ended = world.run_request(&request).await.ended;
+        assert_eq!(ended, Ended::TooMuchDisk, "{target}");
+        let _ = std::fs::remove_file(world.path("input/big"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_downloaded_for_a_run_does_not_count_against_it() {
+    let world = World::new("given").await;
+    std::fs::write(world.path("input/dataset"), vec![7u8; 8 << 20]).unwrap();
+    let mut request = world.sh("exec /bin/busybox sleep 3");
+    request.limits.disk = 1 << 20;
+    assert_eq!(world.run_request(&request).await.ended, Ended::Exited(0));
+}
+
+/// The image with a volume declared at `path`.
+async fn with_volume(path: &str) -> String {
+    let options = bollard::query_parameters::CommitContainerOptions {
+        container: Some(format!("wptest-volume-{}", std::process::id())),
+        repo: Some("workerpool-test-volume".to_owned()),
+        tag: Some("1".to_owned()),
+        changes: Some(format!("VOLUME {path}")),
+        ..bollard::query_parameters::CommitContainerOptions::default()
+    };
+    let name = options.container.clone();
+    let image = "workerpool-test-volume:1".to_owned();
+    if docker().inspect_image(&image).await.is_err() {
+        let body = bollard::models::ContainerCreateBody {
+            image: Some(IMAGE.to_owned()),
+            cmd: Some(vec!["/bin/busybox".to_owned()]),
+            ..bollard::models::ContainerCreateBody::default()
+        };
+        let create = bollard::query_parameters::CreateContainerOptions {
+            name: name.clone(),
+            ..bollard::query_parameters::CreateContainerOptions::default()
+        };
+        docker().create_container(Some(create), body).await.unwrap();
+        let config = bollard::models::ContainerConfig::default();
+        docker().commit_container(options, config).await.unwrap();
+        let force = bollard::query_parameters::RemoveContainerOptions {
+            force: true,
+            ..bollard::query_parameters::RemoveContainerOptions::default()
+        };
+        docker()
+            .remove_container(&name.unwrap(), Some(force))
+            .await
+            .unwrap();
+    }
+    image
+}
+
+#[tokio::test]
+async fn a_run_that_prints_a_gigabyte_is_stopped_long_before_it_fills_the_disk() {
+    // S7
+    let world = World::new("gigabyte").await;
+    let mut request = world.sh("/bin/busybox dd if=/dev/zero bs=1048576 count=1024 2>/dev/null | /bin/busybox tr '\\0' x; exec /bin/busybox sleep 600");
+    request.limits.logs = 16 << 20;
+    let began = Instant::now();
+    let finished = world.engine.run(&request).await.unwrap();
+    assert_eq!(
+        (finished.ended, finished.streams),
+        (Ended::TooMuchText, None)
+    );
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let found = docker()
+        .inspect_container(&world.name, None::<InspectContainerOptions>)
+        .await
+        .unwrap();
+    let log = PathBuf::from(found.log_path.unwrap());
+    let kept: u64 = std::fs::read_dir(log.parent().unwrap())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(kept < 512 << 20, "the engine keeps {kept} bytes of it");
+    world.engine.remove(&world.name).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_forks_without_end_harms_nobody_and_is_stopped() {
+    let world = World::new("fork").await;
+    let bomb = RunRequest {
+        timeout: Duration::from_secs(3),
+        ..world.sh("f() { f | f & }; while true; do f 2>/dev/null; done")
+    };
+    let engine = world.engine.clone();
+    let bombing = tokio::spawn(async move { engine.run(&bomb).await });
+    world.until_running().await;
+    // Another application goes on beside it.
+    let neighbour = World::new("fork-neighbour").await;
+    let finished = neighbour.run("/bin/busybox seq 3").await;
+    assert_eq!(finished.ended, Ended::Exited(0));
+    let finished = bombing.await.unwrap().unwrap();
+    assert!(!finished.succeeded(), "{finished:?}");
+    world.engine.remove(&world.name).await.unwrap();
+    assert!(!world.is_running().await);
+}
+
+#[tokio::test]
 async fn a_run_has_few_capabilities_and_no_more_processes_than_it_may() {
     let world = World::new("caps").await;
     let finished = world.run("while read line; do case $line in CapEff*|NoNewPrivs*) echo $line;; esac; done < /proc/self/status").await;
@@ -296,7 +415,7 @@ async fn an_image_that_a_registry_does_not_have_is_told_from_a_registry_that_doe
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
     let image = format!("{registry}/none:1");
     assert!(matches!(
-        world.engine.pull(&image, Duration::from_secs(60)).await,
+        world.pull(&image).await,
         Err(PullError::NotFound { .. })
     ));
     assert!(!world.engine.has_image(&image).await.unwrap());
@@ -306,11 +425,7 @@ async fn an_image_that_a_registry_does_not_have_is_told_from_a_registry_that_doe
         .unwrap()
         .local_addr()
         .unwrap();
-    let error = world
-        .engine
-        .pull(&format!("{closed}/app:1"), Duration::from_secs(60))
-        .await
-        .unwrap_err();
+    let error = world.pull(&format!("{closed}/app:1")).await.unwrap_err();
     assert!(
         matches!(&error, PullError::Unreachable { .. }) && error.may_pass(),
         "{error}"
@@ -351,7 +466,7 @@ async fn every_slot_has_a_network_of_its_own_made_once() {
     );
     // An application runs on it.
     let request = RunRequest {
-        network: Some(network::name(&worker, 0)),
+        place: place(&network::name(&worker, 0)),
         ..world.sh("/bin/busybox ip addr show eth0")
     };
     let text =

@@ -32,6 +32,12 @@ pub(crate) enum Command {
     ResultProxy,
     /// Run a local chain with the real PoCo contracts and funded accounts
     Devnet(Box<DevnetArgs>),
+    /// What a worker runs in a container beside applications, to close their network
+    #[command(hide = true, name = worker::preflight::SANDBOX_WORD)]
+    Sandbox {
+        /// What to do; workers say it, nobody else
+        words: Vec<String>,
+    },
     /// List the places where a test can kill a role (only in builds for tests)
     #[cfg(feature = "crash-points")]
     #[command(hide = true)]
@@ -77,7 +83,7 @@ pub(crate) struct DevnetArgs {
     /// How many accounts exist; from the eleventh on each is one more worker
     #[arg(long, default_value_t = 10)]
     pub(crate) accounts: u32,
-    /// Pay stakes with the chain's own coin instead of the RLC token (unsupported in this version)
+    /// Pay stakes with the chain's own coin instead of the RLC token, and nothing for gas, as on Bellecour
     #[arg(long)]
     pub(crate) native: bool,
     /// Where the scheduler will listen: goes into the written files

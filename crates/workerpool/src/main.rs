@@ -35,6 +35,7 @@ fn start(role: Command) -> Result<(), Failure> {
             Command::Worker => roles::worker(&env, shutdown).await,
             Command::ConfigServer => roles::config_server(&env, shutdown).await,
             Command::ResultProxy => roles::result_proxy(&env, shutdown).await,
+            Command::Sandbox { words } => roles::sandbox(&words),
             Command::Devnet(args) => devnet::run(*args, shutdown).await.map_err(Failure::Failed),
             #[cfg(feature = "crash-points")]
             Command::CrashPoints { role } => {

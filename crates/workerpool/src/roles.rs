@@ -27,6 +27,16 @@ pub(crate) async fn worker(env: &dyn Env, shutdown: Shutdown) -> Result<(), Fail
         .map_err(|error| Failure::Failed(error.into()))
 }
 
+/// What a worker runs in containers beside applications.
+pub(crate) fn sandbox(words: &[String]) -> Result<(), Failure> {
+    match worker::docker::sandbox::helper::main(words) {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(anyhow::anyhow!(
+            "the sandbox did not do what it was told"
+        ))),
+    }
+}
+
 pub(crate) async fn config_server(env: &dyn Env, shutdown: Shutdown) -> Result<(), Failure> {
     let settings = config_server::Settings::from_env(env)?;
     let running = config_server::run(settings, shutdown)

@@ -27,13 +27,19 @@ async fn show() -> anyhow::Result<()> {
         std::fs::remove_dir_all(&target)?;
     }
     let keep = std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0");
+    // Natively when the environment's NATIVE says so: a plan's own default.
     let plan = Plan {
         usual_ports: keep,
         name: format!("demo-{}", std::process::id()),
         ..Plan::default()
     };
 
-    heading("Starting");
+    let native = plan.native;
+    heading(if native {
+        "Starting, natively: stakes are the chain's own coin, gas costs nothing"
+    } else {
+        "Starting"
+    });
     let start = Instant::now();
     let mut world = World::start_in(&target, plan, |what| {
         println!("{:6.1} s  {what}", start.elapsed().as_secs_f64())
@@ -60,7 +66,8 @@ async fn show() -> anyhow::Result<()> {
         }
     }
 
-    heading("Who was paid what (tokens and stake together)");
+    let outside = if native { "coins" } else { "tokens" };
+    heading(&format!("Who was paid what ({outside} and stake together)"));
     show_money(&outcome);
 
     let report = target.join("report.json");

@@ -12,31 +12,6 @@ use e2e::{audit, image};
 
 use crate::turn;
 
-/// Waits until every task has chain status 3 and is COMPLETED at the scheduler.
-async fn completed(world: &World, tasks: &[B256], patience: Duration) {
-    let rpc = world.rpc();
-    let hub = world.chain.hub;
-    let result = e2e::process::until("chain status 3 of every task", patience, || async {
-        for task in tasks {
-            let at_scheduler: serde_json::Value =
-                reqwest::get(format!("{}/tasks/{task}", world.scheduler_url))
-                    .await?
-                    .json()
-                    .await?;
-            if audit::task_status(&rpc, hub, *task).await? != 3
-                || at_scheduler["currentStatus"] != "COMPLETED"
-            {
-                return Ok(None);
-            }
-        }
-        Ok(Some(()))
-    })
-    .await;
-    if let Err(error) = result {
-        panic!("{error:#}\n{}", world.logs());
-    }
-}
-
 async fn buy(world: &World, volume: u64, trust: u64, args: &str) -> Vec<B256> {
     let wish = Wish {
         volume,
@@ -164,16 +139,42 @@ async fn kill_at_every_point(
     tasks
 }
 
-/// The worker's points in the order of a task's life, those of the outbox at both of its transactions.
-fn worker_points(points: &[String]) -> Vec<String> {
+/// How a worker brings a task to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It contributes, reveals and uploads.
+    InSteps,
+    /// It uploads and sends one transaction: contribute-and-finalize.
+    Alone,
+}
+
+impl Way {
+    /// Whether a task that goes this way is asked to pass a point. What both ways have in common is passed in steps.
+    fn has(self, point: &str) -> bool {
+        let alone = point.starts_with("worker:contribute-and-finalize:");
+        match self {
+            Self::InSteps => !alone,
+            Self::Alone => alone || point.starts_with("worker:complete:"),
+        }
+    }
+}
+
+/// The worker's points in the order of a task's life, those of the outbox at each of its transactions.
+fn worker_points(points: &[String], way: Way) -> Vec<String> {
     let (outbox, steps): (Vec<String>, Vec<String>) = points
         .iter()
         .cloned()
         .partition(|point| point.starts_with("outbox"));
     assert_eq!(outbox.len(), 4, "{points:?}");
     let mut ordered = Vec::new();
-    for step in steps.into_iter().filter(|step| !step.contains("abort")) {
-        let sends = step == "worker:contribute:begun" || step == "worker:reveal:begun";
+    let passed = |step: &String| !step.contains("abort") && way.has(step);
+    for step in steps.into_iter().filter(passed) {
+        let sends = [
+            "worker:contribute:begun",
+            "worker:reveal:begun",
+            "worker:contribute-and-finalize:uploaded",
+        ]
+        .contains(&step.as_str());
         ordered.push(step);
         if sends {
             ordered.extend(outbox.clone());
@@ -190,15 +191,18 @@ async fn a_worker_killed_at_each_step_carries_on() {
         workers: 1,
         slots: 1,
         app,
-        ..Plan::default()
+        ..Plan::default().classic()
     })
     .await
     .unwrap();
     let points = crash_points("worker");
-    let usual = worker_points(&points);
+    let usual = worker_points(&points, Way::InSteps);
     assert!(usual.len() >= 30, "{usual:?}");
     let tasks = kill_at_every_point(&mut world, &usual, "ok", |world| &mut world.workers[0]).await;
-    completed(&world, &tasks, Duration::from_secs(60)).await;
+    world
+        .all_complete(&tasks, Duration::from_secs(60))
+        .await
+        .unwrap();
 
     // Aborting: an application that gives no result is never contributed.
     let clean = world.workers[0].recipe().clone();
@@ -213,10 +217,38 @@ async fn a_worker_killed_at_each_step_carries_on() {
         chain_status(&world, task, 4).await;
     }
     let last = buy(&world, 1, 1, "ok").await;
-    completed(&world, &last, Duration::from_secs(60)).await;
+    world
+        .all_complete(&last, Duration::from_secs(60))
+        .await
+        .unwrap();
     audit::wallets(&world.rpc(), &world.chain.pool_wallets(1).unwrap())
         .await
         .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_each_step_of_finishing_a_task_alone_carries_on() {
+    let _turn = turn().await;
+    let app = (image::FAULTS, "workerpool/faults:1".into());
+    let mut world = World::start(Plan {
+        workers: 1,
+        slots: 1,
+        app,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let points = worker_points(&crash_points("worker"), Way::Alone);
+    assert_eq!(points.len(), 4 + 4 + 3, "{points:?}");
+    let tasks = kill_at_every_point(&mut world, &points, "ok", |world| &mut world.workers[0]).await;
+    world
+        .all_complete(&tasks, Duration::from_secs(60))
+        .await
+        .unwrap();
+    let wallets = world.chain.pool_wallets(1).unwrap();
+    let found = audit::wallets(&world.rpc(), &wallets).await.unwrap();
+    let sent = found[&wallets[1]].transactions;
+    assert_eq!(sent, tasks.len() as u64, "one transaction a task");
 }
 
 /// Waits until the armed process stands at its point.
@@ -285,7 +317,7 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
         workers: 1,
         slots: 1,
         test_category_s: 3,
-        ..Plan::default()
+        ..Plan::default().classic()
     })
     .await
     .unwrap();
@@ -307,11 +339,13 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
         world.wait_for_workers(1).await.unwrap();
     }
     tasks.extend(buy(&world, 1, 1, "after the logins").await);
-    completed(&world, &tasks, Duration::from_secs(60)).await;
+    world
+        .all_complete(&tasks, Duration::from_secs(60))
+        .await
+        .unwrap();
 
     // Reopening: a worker contributes and is gone before it reveals. The reveal time passes, contributions are still possible.
     let worker = world.workers[0].recipe().clone();
-    let mut failed = Vec::new();
     for point in points_with(&points, "reopen") {
         let mark = world.dir().join("worker-mark");
         world.workers[0]
@@ -321,13 +355,13 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
         chain_status(&world, task, 2).await;
         world.workers[0].kill().unwrap();
         kill_pool_at(&mut world, &point, async |_| ()).await;
-        failed.push(task);
-    }
-    for task in &failed {
-        chain_status(&world, *task, 4).await;
+        // The worker lets go of the task before the next one: resuming it would pass the armed point too.
+        world.workers[0].restart_as(worker.clone()).unwrap();
+        chain_status(&world, task, 4).await;
     }
 
     // Claiming: nobody computes, the final deadline passes.
+    world.workers[0].kill().unwrap();
     for point in points_with(&points, "claim") {
         let provoke = async |world: &mut World| buy_short(world, "nobody computes").await;
         let task = kill_pool_at(&mut world, &point, provoke).await;
@@ -358,48 +392,4 @@ async fn a_scheduler_killed_while_it_asks_a_chain_without_blocks_carries_on() {
     audit::wallets(&world.rpc(), &world.chain.pool_wallets(0).unwrap())
         .await
         .unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn thirty_kills_at_random_instants_under_load_lose_nothing() {
-    let _turn = turn().await;
-    let mut world = World::start(Plan {
-        workers: 3,
-        slots: 2,
-        ..Plan::default()
-    })
-    .await
-    .unwrap();
-    let seed: u64 = std::env::var("SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()));
-    println!("SEED={seed}");
-    let mut random = Random(seed | 1);
-    let mut tasks = buy(&world, 12, 1, "under load").await;
-    tasks.extend(buy(&world, 4, 3, "under load, surely").await);
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_millis(200 + random.below(1300))).await;
-        let victim = random.below(4) as usize;
-        match victim {
-            0 => world.pool.kill_and_restart().unwrap(),
-            number => world.workers[number - 1].kill_and_restart().unwrap(),
-        }
-    }
-    completed(&world, &tasks, Duration::from_secs(240)).await;
-    audit::wallets(&world.rpc(), &world.chain.pool_wallets(3).unwrap())
-        .await
-        .unwrap();
-}
-
-/// A small generator, so that a failing run is one number.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }

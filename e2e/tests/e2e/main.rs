@@ -7,10 +7,23 @@
     reason = "a test stops at once on what cannot happen"
 )]
 
+mod alone;
+mod apps;
+mod clock;
 mod faults;
+mod inputs;
 mod kill;
 mod main_job;
+mod money;
+mod native;
+mod node;
+mod random_kills;
 mod refusals;
+mod reorg;
+mod sandbox;
+mod storage;
+mod strangers;
+mod surface;
 
 use std::sync::LazyLock;
 

@@ -1,10 +1,11 @@
 //! The main job: bought, computed, agreed, finalized, paid, downloaded. Asserted with JSON-RPC and the SDK alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, keccak256};
 use e2e::money::{self, PaidTask};
-use e2e::scenario::{self, APP_PRICE, POOL_PRICE};
+use e2e::rpc::Log;
+use e2e::scenario::{self, APP_PRICE, Outcome, POOL_PRICE};
 use e2e::world::{Plan, World};
 use e2e::{audit, image};
 
@@ -13,7 +14,83 @@ use crate::turn;
 #[tokio::test(flavor = "multi_thread")]
 async fn four_bought_tasks_are_computed_finalized_paid_and_downloaded() {
     let _turn = turn().await;
-    let mut world = World::start(Plan::default()).await.unwrap();
+    let (world, outcome) = is_done(Plan::default()).await;
+    let (rpc, hub) = (world.rpc(), world.chain.hub);
+
+    // A task of trust 1 is contributed, revealed and finalized by its worker in one transaction; the one of trust 3 in steps.
+    let mut alone: BTreeMap<Address, u64> = BTreeMap::new();
+    for task in &outcome.tasks {
+        let mut by = BTreeSet::new();
+        for event in TASK_EVENTS {
+            let logs = rpc.logs(hub, event, task.task).await.unwrap();
+            assert!(!logs.is_empty(), "{event} of {}", task.task);
+            by.extend(logs.iter().map(|log| log.transaction_hash));
+        }
+        if task.trust == 1 {
+            assert_eq!(by.len(), 1, "task {}", task.task);
+            *alone.entry(task.workers[0]).or_default() += 1;
+        } else {
+            assert!(by.len() > 2, "task {}", task.task);
+        }
+    }
+    let pool = world.chain.pool_wallets(2).unwrap();
+    let wallets = audit::wallets(&rpc, &pool).await.unwrap();
+    for worker in &pool[1..] {
+        // Beside it a contribution and a reveal of the task of trust 3, which alone locks stake.
+        let alone = alone.get(worker).copied().unwrap_or_default();
+        assert_eq!(wallets[worker].transactions, alone + 2, "worker {worker}");
+        let locks = locks_of(&world, *worker).await;
+        assert_eq!(locks, 1, "what worker {worker} had to lock");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_main_job_is_done_in_steps_where_that_is_not_granted() {
+    let _turn = turn().await;
+    let (world, outcome) = is_done(Plan::default().classic()).await;
+    let (rpc, hub) = (world.rpc(), world.chain.hub);
+    let pool = world.chain.pool_wallets(2).unwrap();
+    let wallets = audit::wallets(&rpc, &pool).await.unwrap();
+    let mut steps = 0;
+    for task in &outcome.tasks {
+        let mut by = BTreeSet::new();
+        for event in TASK_EVENTS {
+            let logs = rpc.logs(hub, event, task.task).await.unwrap();
+            by.extend(logs.iter().map(|log| log.transaction_hash));
+        }
+        assert_eq!(by.len(), 2 * task.workers.len() + 1, "task {}", task.task);
+        steps += 2 * task.workers.len() as u64;
+    }
+    let sent: u64 = pool[1..].iter().map(|one| wallets[one].transactions).sum();
+    assert_eq!(sent, steps, "each contribution and each reveal");
+    assert!(
+        wallets[&pool[0]].transactions > 4,
+        "4 finalize, and initialize"
+    );
+}
+
+/// What is left on the chain of a task that was completed.
+const TASK_EVENTS: [&str; 4] = [
+    "TaskContribute(bytes32,address,bytes32)",
+    "TaskConsensus(bytes32,bytes32)",
+    "TaskReveal(bytes32,address,bytes32)",
+    "TaskFinalize(bytes32,bytes)",
+];
+
+/// How often stake of an account was locked.
+async fn locks_of(world: &World, owner: Address) -> usize {
+    let topic = keccak256("Lock(address,uint256)");
+    let filter = serde_json::json!([{
+        "fromBlock": "0x0", "toBlock": "latest", "address": world.chain.hub, "topics": [topic]
+    }]);
+    let logs: Vec<Log> = world.rpc().request("eth_getLogs", filter).await.unwrap();
+    let of_owner = logs.iter().filter(|log| log.data[12..32] == owner[..]);
+    of_owner.count()
+}
+
+/// Does the main job in a world of this plan, and asserts all that must have come of it.
+pub(crate) async fn is_done(plan: Plan) -> (World, Outcome) {
+    let mut world = World::start(plan).await.unwrap();
     assert!(
         !image::is_here(&world.image).unwrap(),
         "the image must be pulled, so it must not be here"
@@ -83,11 +160,8 @@ async fn four_bought_tasks_are_computed_finalized_paid_and_downloaded() {
         );
     }
 
-    let wallets = audit::wallets(&rpc, &world.chain.pool_wallets(2).unwrap())
+    audit::wallets(&rpc, &world.chain.pool_wallets(2).unwrap())
         .await
         .unwrap();
-    assert!(
-        wallets[&party("scheduler")].transactions >= 8,
-        "4 initialize and 4 finalize"
-    );
+    (world, outcome)
 }

@@ -268,11 +268,4 @@ fn the_local_chain_says_what_it_lacks() {
         said.contains("@iexec/poco") && said.contains("make setup"),
         "{said}"
     );
-
-    let (code, said) = devnet(&[], &["--native"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        said.contains("native") && said.contains("unsupported"),
-        "{said}"
-    );
 }

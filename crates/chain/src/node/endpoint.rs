@@ -39,6 +39,18 @@ impl Endpoint {
         }
     }
 
+    /// Its address as a WebSocket; it may hold a key.
+    pub(super) fn socket_url(&self) -> Option<String> {
+        let mut url: Url = self.secret.parse().ok()?;
+        let scheme = match url.scheme() {
+            "http" => "ws",
+            "https" => "wss",
+            _ => return None,
+        };
+        url.set_scheme(scheme).ok()?;
+        Some(url.into())
+    }
+
     pub(super) async fn ask(
         &self,
         method: &'static str,

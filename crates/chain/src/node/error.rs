@@ -99,6 +99,15 @@ pub enum NodeError {
         /// Signature of the function.
         call: &'static str,
     },
+    /// The node gives no logs of a block whose header shows that there are some.
+    #[error(
+        "the node gives no logs of block {block}, although the block's header shows that there are some: logs are missing in its answers \
+         to eth_getLogs; wait until its index is complete, or use another node"
+    )]
+    LogsMissing {
+        /// The block.
+        block: u64,
+    },
     /// The node does not have a thing that must exist, like its own head.
     #[error("the node has no {what}; it may be starting or behind")]
     Missing {
@@ -121,6 +130,7 @@ impl NodeError {
             | Self::Refused { .. }
             | Self::TooMuch { .. }
             | Self::Undecodable { .. }
+            | Self::LogsMissing { .. }
             | Self::Missing { .. } => Kind::Retryable,
         }
     }
@@ -134,6 +144,7 @@ impl NodeError {
                 | Self::Refused { .. }
                 | Self::OtherChain { .. }
                 | Self::Undecodable { .. }
+                | Self::LogsMissing { .. }
                 | Self::Missing { .. }
         )
     }

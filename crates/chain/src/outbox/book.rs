@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{
     intent::{Attempt, OutboxRecord, Outcome, Stage},
+    join,
     signing::Signed,
 };
 
@@ -37,7 +38,7 @@ pub(super) struct Entry {
     pub(super) receipt_seen: bool,
     /// Nobody needs its record once its block is deep.
     pub(super) forgotten: bool,
-    /// Since when its settled transaction is not on the chain any more.
+    /// Since when its settled transaction is not on the chain any more; kept until one of its transactions is found in a block again.
     pub(super) vanished_since: Option<Instant>,
     /// Since when its nonce is used up although none of its transactions is found in a block.
     pub(super) displaced_since: Option<Instant>,
@@ -46,6 +47,7 @@ pub(super) struct Entry {
 impl Entry {
     fn new(record: OutboxRecord, turn: u64) -> Self {
         Self {
+            forgotten: join::is_carrier(&record.intent.key),
             record,
             waiters: Vec::new(),
             turn,
@@ -55,7 +57,6 @@ impl Entry {
             taken: false,
             too_cheap: false,
             receipt_seen: false,
-            forgotten: false,
             vanished_since: None,
             displaced_since: None,
         }
@@ -80,6 +81,8 @@ impl Flight {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     entries: BTreeMap<String, Entry>,
+    /// The members of each carrier, by its key.
+    members: BTreeMap<String, Vec<String>>,
     turns: u64,
 }
 
@@ -87,10 +90,67 @@ impl Book {
     pub(super) fn load(mut records: Vec<OutboxRecord>) -> Self {
         records.sort_by(|a, b| (a.accepted, &a.intent.key).cmp(&(b.accepted, &b.intent.key)));
         let mut book = Self::default();
-        for record in records {
+        let carriers: BTreeSet<String> = records
+            .iter()
+            .map(|record| record.intent.key.clone())
+            .collect();
+        for mut record in records {
+            match &record.stage {
+                Stage::Joined { carrier } if carriers.contains(carrier) => {
+                    let key = record.intent.key.clone();
+                    book.members.entry(carrier.clone()).or_default().push(key);
+                }
+                // They are stored together, so this cannot be; the contract refuses what is done already.
+                Stage::Joined { .. } => record.stage = Stage::Waiting,
+                _ => {}
+            }
             book.insert(record);
         }
         book
+    }
+
+    /// Notes that `carrier`, which is stored, does what `members` want.
+    pub(super) fn join(&mut self, carrier: OutboxRecord, members: Vec<OutboxRecord>) {
+        let key = carrier.intent.key.clone();
+        let names = members
+            .iter()
+            .map(|member| member.intent.key.clone())
+            .collect();
+        for member in members {
+            let name = member.intent.key.clone();
+            self.change(&name, |entry| entry.record = member);
+        }
+        self.members.insert(key, names);
+        self.insert(carrier);
+    }
+
+    /// The records that `carrier` does in one; none when it is an intent like any other.
+    pub(super) fn members_of(&self, carrier: &str) -> Vec<OutboxRecord> {
+        self.members
+            .get(carrier)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.entries.get(key))
+            .map(|entry| entry.record.clone())
+            .collect()
+    }
+
+    /// Notes that the carrier does nothing for anybody any more.
+    pub(super) fn disband(&mut self, carrier: &str) {
+        self.members.remove(carrier);
+    }
+
+    /// How the intent ended, if it has; a member ends as its carrier does.
+    pub(super) fn outcome_of(&self, key: &str) -> Option<Outcome> {
+        let entry = self.entries.get(key)?;
+        match &entry.record.stage {
+            Stage::Settled { outcome, .. } => Some(outcome.clone()),
+            Stage::Joined { carrier } => {
+                let outcome = self.outcome_of(carrier)?;
+                Some(join::share_of(&entry.record, &outcome))
+            }
+            Stage::Waiting | Stage::Sending { .. } => None,
+        }
     }
 
     pub(super) fn insert(&mut self, record: OutboxRecord) {
@@ -151,7 +211,6 @@ impl Book {
         self.change(&key, |entry| {
             entry.record = record;
             entry.receipt_seen = false;
-            entry.vanished_since = None;
             entry.displaced_since = None;
         });
     }
@@ -161,13 +220,22 @@ impl Book {
         self.entries.get(key).is_some_and(|entry| entry.forgotten)
     }
 
+    /// Whether something is under way, or gone from the chain.
+    pub(super) fn is_busy(&self) -> bool {
+        self.counts() != (0, 0)
+            || self
+                .entries
+                .values()
+                .any(|entry| entry.vanished_since.is_some())
+    }
+
     pub(super) fn counts(&self) -> (usize, usize) {
         let mut counts = (0, 0);
         for entry in self.entries.values() {
             match entry.record.stage {
                 Stage::Waiting => counts.0 += 1,
                 Stage::Sending { .. } => counts.1 += 1,
-                Stage::Settled { .. } => {}
+                Stage::Joined { .. } | Stage::Settled { .. } => {}
             }
         }
         counts
@@ -197,24 +265,33 @@ impl Book {
         });
     }
 
-    /// Puts in the stored `record`, tells the waiters, and forgets it when nothing is left to watch.
+    /// Puts in the stored `record`, tells the waiters, also those of its members, and forgets it when nothing is left to watch.
     pub(super) fn settle(&mut self, record: OutboxRecord) {
-        let Stage::Settled { outcome, .. } = &record.stage else {
-            return;
-        };
-        let outcome = outcome.clone();
         let key = record.intent.key.clone();
         let live = record.is_live();
-        self.change(&key, |entry| {
-            entry.record = record;
+        self.change(&key, |entry| entry.record = record);
+        self.tell(&key);
+        let members = self.members.get(&key).cloned().unwrap_or_default();
+        for member in &members {
+            self.tell(member);
+        }
+        if !live {
+            self.members.remove(&key);
+            self.entries.remove(&key);
+        }
+    }
+
+    /// Tells those who wait for it how the intent ended, if it has.
+    fn tell(&mut self, key: &str) {
+        let Some(outcome) = self.outcome_of(key) else {
+            return;
+        };
+        self.change(key, |entry| {
             for waiter in entry.waiters.drain(..) {
                 // Whoever waited may have gone.
                 let _ = waiter.send(outcome.clone());
             }
         });
-        if !live {
-            self.entries.remove(&key);
-        }
     }
 }
 
@@ -230,7 +307,7 @@ fn flight_of(entry: &Entry) -> Option<Flight> {
             gas: *gas,
             attempts: attempts.clone(),
         }),
-        Stage::Waiting | Stage::Settled { .. } => None,
+        Stage::Waiting | Stage::Joined { .. } | Stage::Settled { .. } => None,
     }
 }
 

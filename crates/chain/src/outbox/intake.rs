@@ -137,11 +137,7 @@ async fn news_in(
             }
         };
         if again {
-            let record = OutboxRecord {
-                accepted: wall_clock(),
-                stage: Stage::Waiting,
-                intent,
-            };
+            let record = OutboxRecord::new(intent, wall_clock());
             new.insert(record.intent.key.clone(), record);
         }
     }
@@ -159,16 +155,12 @@ async fn outcome(shared: &Shared, key: String) -> Answer {
     let (sender, receiver) = oneshot::channel();
     {
         let mut book = shared.book();
-        let settled = match book.get(&key).map(|entry| &entry.record.stage) {
-            Some(Stage::Settled { outcome, .. }) => Some(outcome.clone()),
-            Some(_) => {
-                book.change(&key, |entry| entry.waiters.push(sender));
-                return Ok(receiver);
-            }
-            None => None,
-        };
-        if let Some(outcome) = settled {
+        if let Some(outcome) = book.outcome_of(&key) {
             let _ = sender.send(outcome);
+            return Ok(receiver);
+        }
+        if book.get(&key).is_some() {
+            book.change(&key, |entry| entry.waiters.push(sender));
             return Ok(receiver);
         }
     }
@@ -191,9 +183,8 @@ async fn forget(shared: &Shared, keys: Vec<String>) -> Result<(), OutboxError> {
         keys.into_iter()
             .filter(|key| {
                 // What is settled and still watched goes when its block is deep.
-                book.change(key, |entry| {
-                    entry.forgotten = matches!(entry.record.stage, Stage::Settled { .. });
-                });
+                let settled = book.outcome_of(key).is_some();
+                book.change(key, |entry| entry.forgotten = settled);
                 book.get(key).is_none()
             })
             .collect()

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use poco::units::{BlockNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::fees::Offer;
+use super::{fees::Offer, join::Joinable};
 use crate::{Receipt, Revert};
 
 /// A transaction that is wanted. It does not say nonce, gas price or time: those are the outbox's business.
@@ -20,6 +20,9 @@ pub struct Intent {
     pub gas: GasPolicy,
     /// When sending it makes no sense any more. It counts only until the first transaction is signed.
     pub deadline: Option<Timestamp>,
+    /// What it does, if that can be done in one transaction with others. Then it may be sent so, at a share of the gas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Joinable>,
 }
 
 /// Gas limit = the larger of `floor` and estimate × `margin` / 1000, plus `extra`.
@@ -123,6 +126,11 @@ pub struct Attempt {
 pub enum Stage {
     /// Accepted, nothing signed.
     Waiting,
+    /// Part of another intent of the outbox's own, which does this and more in one transaction. It ends as that one does.
+    Joined {
+        /// That intent's key.
+        carrier: String,
+    },
     /// Signed, perhaps broadcast. All attempts have the same nonce and payload, so one of them at most is mined.
     Sending {
         /// The nonce that belongs to this intent.
@@ -163,13 +171,30 @@ pub struct OutboxRecord {
     pub accepted: Timestamp,
     /// How far it got.
     pub stage: Stage,
+    /// The most intents, itself included, that it may be sent with, since it failed in greater company.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<u32>,
 }
 
 impl OutboxRecord {
+    /// A new one.
+    pub const fn new(intent: Intent, accepted: Timestamp) -> Self {
+        Self {
+            intent,
+            accepted,
+            stage: Stage::Waiting,
+            together: None,
+        }
+    }
+
+    pub(super) fn most_together(&self) -> usize {
+        self.together.map_or(usize::MAX, |most| most as usize)
+    }
+
     /// Whether the outbox still has to do with it, so that it must be loaded at start.
     pub const fn is_live(&self) -> bool {
         match &self.stage {
-            Stage::Waiting | Stage::Sending { .. } => true,
+            Stage::Waiting | Stage::Joined { .. } | Stage::Sending { .. } => true,
             Stage::Settled { watched, .. } => watched.is_some(),
         }
     }
@@ -177,7 +202,7 @@ impl OutboxRecord {
     /// The nonce it holds.
     pub const fn nonce(&self) -> Option<u64> {
         match &self.stage {
-            Stage::Waiting => None,
+            Stage::Waiting | Stage::Joined { .. } => None,
             Stage::Sending { nonce, .. } => Some(*nonce),
             Stage::Settled { watched, .. } => match watched {
                 Some(watched) => Some(watched.nonce),

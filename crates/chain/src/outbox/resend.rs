@@ -34,11 +34,35 @@ impl Sender {
         for flight in unmined {
             match self.care_for(&flight, view) {
                 Care::Nothing => {}
-                Care::Broadcast => self.broadcast(&flight.key, view).await?,
+                Care::Broadcast => {
+                    if self.may_go_again(&flight).await {
+                        self.broadcast(&flight.key, view).await?;
+                    }
+                }
                 Care::Replace => self.replace(&flight, view).await?,
             }
         }
         Ok(())
+    }
+
+    /// Whether what left the chain may be sent again now. For a while it waits for what it stands on; then it goes as it is, since it holds
+    /// up everything behind its nonce.
+    async fn may_go_again(&self, flight: &Flight) -> bool {
+        let patience = self.shared.settings.stuck_after;
+        let record = {
+            let book = self.shared.book();
+            book.get(&flight.key)
+                .filter(|entry| {
+                    entry
+                        .vanished_since
+                        .is_some_and(|since| since.elapsed() < patience)
+                })
+                .map(|entry| entry.record.clone())
+        };
+        match record {
+            Some(record) => self.would_pass(&record).await,
+            None => true,
+        }
     }
 
     fn care_for(&self, flight: &Flight, view: &View) -> Care {

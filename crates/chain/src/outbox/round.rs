@@ -4,25 +4,25 @@
 //! before it is sent, and the next round finds out what became of it.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use alloy_signer_local::PrivateKeySigner;
-use tokio::task::JoinSet;
 
 use super::{
-    BROADCAST, Holdup, OutboxStoreError, Shared, TX_PERSISTED,
-    fees::Offer,
+    BROADCAST, Holdup, OutboxStoreError, Shared,
     intent::{OutboxRecord, Outcome, Stage},
-    signing, wall_clock,
+    join::{self, ArrayCall},
+    wall_clock,
 };
-use crate::{Block, Node, NodeError, Revert, SendError, SendRefusal, node::CallRequest};
+use crate::{Block, Node, NodeError, Revert, SendError, SendRefusal};
 
-/// Estimations in progress at a time.
-const TOGETHER: usize = 16;
 /// The shortest pause between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// Blocks between two looks while nothing is under way: a reorganisation is noticed long before it is out of reach.
+const WATCH_EVERY: u32 = 16;
 
 /// The chain as one round sees it.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +61,10 @@ pub(super) struct Sender {
     pub(super) front: Front,
     /// What this round found to be in the way.
     pub(super) holdup: Option<Holdup>,
-}
-
-/// An intent that passed its estimation.
-struct Ready {
-    record: OutboxRecord,
-    gas: u64,
+    /// Gas for each task of an array call, as the last estimate told.
+    pub(super) gas_each: BTreeMap<ArrayCall, u64>,
+    /// The last rest was ended by a wake: somebody tells us of blocks.
+    woken: bool,
 }
 
 impl Sender {
@@ -81,6 +79,8 @@ impl Sender {
                 block: 0,
             },
             holdup: None,
+            gas_each: BTreeMap::new(),
+            woken: false,
         }
     }
 
@@ -95,15 +95,41 @@ impl Sender {
                 });
             }
             self.report();
-            let idle = self.shared.book().is_empty();
-            let pause = (self.shared.settings.block_time / 2).max(SHORTEST_PAUSE);
-            if idle {
-                self.shared.wake.notified().await;
+            self.rest().await;
+        }
+    }
+
+    /// Until it is time to look again: at the next block, as far as we are told of it. Where nothing is under way and what was settled
+    /// is only watched for a reorganisation, now and then is enough.
+    async fn rest(&mut self) {
+        let idle = self.shared.book().is_empty();
+        if idle {
+            self.shared.wake.notified().await;
+            return;
+        }
+        let block_time = self.shared.settings.block_time;
+        let since = Instant::now();
+        let watch = block_time * WATCH_EVERY;
+        loop {
+            let pause = if !self.is_busy() {
+                watch.saturating_sub(since.elapsed())
+            } else if self.woken {
+                block_time * 2
             } else {
-                // Either way it is time to look again.
-                let _ = tokio::time::timeout(pause, self.shared.wake.notified()).await;
+                block_time / 2
+            };
+            let waking =
+                tokio::time::timeout(pause.max(SHORTEST_PAUSE), self.shared.wake.notified());
+            self.woken = waking.await.is_ok();
+            let moved = self.shared.moved.swap(false, Ordering::Relaxed);
+            if self.is_busy() || moved || since.elapsed() >= watch {
+                return;
             }
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.shared.book().is_busy()
     }
 
     async fn round(&mut self) -> Result<(), Interrupted> {
@@ -157,140 +183,6 @@ impl Sender {
             .map(|record| settled(record, Outcome::Expired))
             .collect();
         Ok(self.settle(late).await?)
-    }
-
-    /// Estimates, signs, stores and broadcasts intents that wait, oldest first.
-    async fn send_new(&mut self, view: &View) -> Result<(), Interrupted> {
-        let (waiting, in_flight) = self.shared.book().counts();
-        let room = self.shared.settings.max_in_flight.saturating_sub(in_flight);
-        if waiting == 0 || room == 0 {
-            return Ok(());
-        }
-        let Some(offer) = self.offer(view).await? else {
-            return Ok(());
-        };
-        let mut chosen = self.shared.book().waiting();
-        chosen.truncate(room);
-        let ready = self.estimate(chosen).await?;
-        let ready = self.affordable(ready, offer).await?;
-        if ready.is_empty() {
-            return Ok(());
-        }
-        let chain_id = self.node.chain_id().await?;
-        let first = view.mined.max(view.pending);
-        let nonces = self.shared.book().free_nonces(first, ready.len());
-        let mut records = Vec::with_capacity(ready.len());
-        for (Ready { mut record, gas }, nonce) in ready.into_iter().zip(nonces) {
-            let signed = signing::sign(&self.signer, chain_id, &record.intent, nonce, gas, offer)?;
-            record.stage = Stage::Sending {
-                nonce,
-                gas,
-                attempts: vec![signed.into()],
-            };
-            records.push(record);
-        }
-        self.shared
-            .store
-            .put(self.shared.wallet, records.clone())
-            .await?;
-        self.shared.settings.pass(TX_PERSISTED);
-        let mut keys = Vec::with_capacity(records.len());
-        {
-            let mut book = self.shared.book();
-            for record in records {
-                book.sign(&record.intent.key, record.stage, view.head.number);
-                keys.push(record.intent.key);
-            }
-        }
-        for key in keys {
-            self.broadcast(&key, view).await?;
-        }
-        Ok(())
-    }
-
-    /// What to offer now; `None`, with the reason noted, while the cap is below the base fee.
-    pub(super) async fn offer(&mut self, view: &View) -> Result<Option<Offer>, NodeError> {
-        let fees = self.node.fees_at(&view.head).await?;
-        let pricing = self.shared.settings.pricing();
-        match pricing.offer(fees) {
-            Ok(offer) => Ok(Some(offer)),
-            Err(too_low) => {
-                self.holdup = Some(Holdup::FeeCap {
-                    cap: pricing.cap,
-                    base: too_low.base,
-                });
-                Ok(None)
-            }
-        }
-    }
-
-    /// Those whose estimation succeeds; those that the contract refuses are settled; the others go on waiting.
-    async fn estimate(&mut self, records: Vec<OutboxRecord>) -> Result<Vec<Ready>, Interrupted> {
-        let wallet = self.shared.wallet;
-        let mut ready = Vec::with_capacity(records.len());
-        let mut refused = Vec::new();
-        for part in records.chunks(TOGETHER) {
-            let mut estimations = JoinSet::new();
-            for (index, record) in part.iter().enumerate() {
-                let node = self.node.clone();
-                let call = CallRequest {
-                    from: Some(wallet),
-                    ..CallRequest::new(record.intent.to, record.intent.calldata.clone())
-                };
-                estimations.spawn(async move { (index, node.estimate(&call).await) });
-            }
-            let mut answers: Vec<_> = estimations.join_all().await;
-            answers.sort_by_key(|(index, _)| *index);
-            for (record, (_, answer)) in part.iter().zip(answers) {
-                match answer {
-                    Ok(estimate) => ready.push(Ready {
-                        gas: record.intent.gas.limit(estimate),
-                        record: record.clone(),
-                    }),
-                    Err(NodeError::Reverted(reason)) => {
-                        tracing::info!(intent = record.intent.key, %reason, "not sent: it would fail");
-                        refused.push(settled(record.clone(), Outcome::Refused { reason }));
-                    }
-                    Err(error) => self.holdup = Some(Holdup::Node(error.to_string())),
-                }
-            }
-        }
-        self.settle(refused).await?;
-        Ok(ready)
-    }
-
-    /// As many of `ready` as the wallet can pay for besides what is in flight, so that no nonce is spent on one that
-    /// no node would take.
-    async fn affordable(
-        &mut self,
-        mut ready: Vec<Ready>,
-        offer: Offer,
-    ) -> Result<Vec<Ready>, NodeError> {
-        if ready.is_empty() || offer.most() == 0 {
-            return Ok(ready);
-        }
-        let have = self.node.balance(self.shared.wallet).await?.0;
-        let mut need: u128 = self
-            .shared
-            .book()
-            .flights()
-            .iter()
-            .map(|flight| {
-                let price = flight.attempts.last().map_or(0, |last| last.offer.most());
-                price.saturating_mul(u128::from(flight.gas))
-            })
-            .fold(0, u128::saturating_add);
-        let mut count = 0;
-        for next in &ready {
-            need = need.saturating_add(offer.most().saturating_mul(u128::from(next.gas)));
-            if need > have {
-                self.holdup = Some(Holdup::Funds { have, need });
-                break;
-            }
-            count += 1;
-        }
-        ready.truncate(count);
-        Ok(ready)
     }
 
     /// Hands the newest transaction of `key` to the nodes. That one declines it is no failure of the round.
@@ -362,28 +254,64 @@ impl Sender {
             .find(|flight| flight.key == key)
     }
 
-    /// Stores settled records, then tells their outcome.
+    /// Stores settled records, then tells their outcome. The members of a carrier that did nothing wait again, in smaller
+    /// company.
     pub(super) async fn settle(
         &mut self,
-        records: Vec<OutboxRecord>,
+        mut records: Vec<OutboxRecord>,
     ) -> Result<(), OutboxStoreError> {
         if records.is_empty() {
             return Ok(());
+        }
+        let failed: Vec<String> = records
+            .iter()
+            .filter(|record| is_in_vain(record))
+            .map(|record| record.intent.key.clone())
+            .collect();
+        for carrier in &failed {
+            let members = self.shared.book().members_of(carrier);
+            tracing::info!(
+                intent = carrier,
+                tasks = members.len(),
+                "trying again in smaller parts"
+            );
+            records.extend(join::apart(members));
         }
         self.shared
             .store
             .put(self.shared.wallet, records.clone())
             .await?;
-        let count = records.len() as u64;
+        let spent = self.note_settled(records, &failed);
+        if !spent.is_empty() {
+            // Nobody can ask for them, and nothing of them is on the chain.
+            self.shared.store.remove(self.shared.wallet, spent).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over into the book what is stored, and says which carriers are of no use any more.
+    fn note_settled(&self, records: Vec<OutboxRecord>, failed: &[String]) -> Vec<String> {
+        let mut count = 0;
+        let mut spent = Vec::new();
         let mut book = self.shared.book();
+        for carrier in failed {
+            book.disband(carrier);
+        }
         for record in records {
+            let key = record.intent.key.clone();
+            if join::is_carrier(&key) {
+                count += book.members_of(&key).len() as u64;
+                spent.extend((!record.is_live()).then_some(key));
+            } else if matches!(record.stage, Stage::Settled { .. }) {
+                count += 1;
+            }
             book.settle(record);
         }
         drop(book);
         self.shared
             .status
             .send_modify(|status| status.settled += count);
-        Ok(())
+        spent
     }
 
     fn report(&mut self) {
@@ -424,6 +352,12 @@ pub(super) fn settled(record: OutboxRecord, outcome: Outcome) -> OutboxRecord {
         },
         ..record
     }
+}
+
+/// Whether this is a carrier that ended without doing what its members want.
+fn is_in_vain(record: &OutboxRecord) -> bool {
+    join::is_carrier(&record.intent.key)
+        && matches!(&record.stage, Stage::Settled { outcome, .. } if !matches!(outcome, Outcome::Mined { .. }))
 }
 
 /// A refusal in a node's own words.

@@ -8,6 +8,7 @@ use super::{
     RECEIPT_SEEN,
     book::Flight,
     intent::{OutboxRecord, Outcome, Stage, Watched},
+    join,
     round::{Interrupted, Sender, View},
 };
 use crate::{NodeError, Receipt, Revert, node::CallRequest};
@@ -62,6 +63,7 @@ impl Sender {
             first_look = !entry.receipt_seen;
             entry.receipt_seen = true;
             entry.displaced_since = None;
+            entry.vanished_since = None;
         });
         if first_look {
             tracing::info!(
@@ -193,9 +195,16 @@ impl Sender {
                 self.vanished(&record, outcome, watched).await?;
                 continue;
             }
-            self.shared
+            let was_gone = self
+                .shared
                 .book()
-                .change(&record.intent.key, |entry| entry.vanished_since = None);
+                .get(&record.intent.key)
+                .is_some_and(|entry| entry.vanished_since.is_some());
+            if was_gone {
+                // Mined again, by whichever node, in another block: it may have ended otherwise than before.
+                self.under_way_again(&record, watched).await?;
+                continue;
+            }
             let depth = self.shared.settings.watch_depth;
             if view.head.number.0 >= watched.block.0.saturating_add(depth) {
                 let outcome = outcome.clone();
@@ -221,9 +230,6 @@ impl Sender {
             let since = *entry.vanished_since.get_or_insert_with(Instant::now);
             lasting = since.elapsed() >= patience;
             due = entry.sent_at.is_none_or(|sent| sent.elapsed() >= every);
-            if due {
-                entry.sent_at = Some(Instant::now());
-            }
         });
         if lasting {
             tracing::warn!(
@@ -231,20 +237,7 @@ impl Sender {
                 nonce = watched.nonce,
                 "a mined transaction left the chain; it is under way again"
             );
-            let record = OutboxRecord {
-                stage: Stage::Sending {
-                    nonce: watched.nonce,
-                    gas: watched.gas,
-                    attempts: watched.attempts.clone(),
-                },
-                ..record.clone()
-            };
-            self.shared
-                .store
-                .put(self.shared.wallet, vec![record.clone()])
-                .await?;
-            self.shared.book().revive(record);
-            return Ok(());
+            return self.under_way_again(record, watched).await;
         }
         let mined = outcome.receipt().map(|receipt| receipt.tx);
         let attempt = watched
@@ -252,12 +245,18 @@ impl Sender {
             .iter()
             .find(|attempt| Some(attempt.hash) == mined)
             .or_else(|| watched.attempts.last());
-        if due && let Some(attempt) = attempt {
+        if due
+            && let Some(attempt) = attempt
+            && self.would_pass(record).await
+        {
             tracing::warn!(
                 intent = record.intent.key,
                 tx = %attempt.hash,
                 "a mined transaction left the chain; broadcasting it again"
             );
+            self.shared.book().change(&record.intent.key, |entry| {
+                entry.sent_at = Some(Instant::now());
+            });
             if let Err(error) = self.node.send_raw(&attempt.raw).await {
                 tracing::debug!(intent = record.intent.key, %error, "not taken yet");
             }
@@ -265,11 +264,66 @@ impl Sender {
         Ok(())
     }
 
+    /// Puts a settled record back in flight, with the transactions that it had.
+    async fn under_way_again(
+        &mut self,
+        record: &OutboxRecord,
+        watched: &Watched,
+    ) -> Result<(), Interrupted> {
+        let record = OutboxRecord {
+            stage: Stage::Sending {
+                nonce: watched.nonce,
+                gas: watched.gas,
+                attempts: watched.attempts.clone(),
+            },
+            ..record.clone()
+        };
+        self.shared
+            .store
+            .put(self.shared.wallet, vec![record.clone()])
+            .await?;
+        self.shared.book().revive(record);
+        Ok(())
+    }
+
+    /// Whether the payload would succeed now. What left the chain may stand on what others' wallets sent, and that comes back in its own
+    /// time: sent too early it would be mined and fail. A node that does not answer says nothing against it.
+    pub(super) async fn would_pass(&self, record: &OutboxRecord) -> bool {
+        let call = CallRequest {
+            from: Some(self.shared.wallet),
+            ..CallRequest::new(record.intent.to, record.intent.calldata.clone())
+        };
+        match self.node.estimate(&call).await {
+            Err(NodeError::Reverted(reason)) => {
+                tracing::debug!(intent = record.intent.key, %reason, "not sent again yet: it would fail");
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// The records and those that ended with them.
+    fn with_members(&self, records: Vec<OutboxRecord>) -> Vec<OutboxRecord> {
+        let mut all = Vec::with_capacity(records.len());
+        for record in records {
+            if let Stage::Settled { outcome, .. } = &record.stage {
+                let members = self.shared.book().members_of(&record.intent.key);
+                all.extend(members.into_iter().map(|member| {
+                    let outcome = join::share_of(&member, outcome);
+                    super::round::settled(member, outcome)
+                }));
+            }
+            all.push(record);
+        }
+        all
+    }
+
     /// Stores that these need no more watching, and deletes those that nobody needs.
     async fn archive(&mut self, records: Vec<OutboxRecord>) -> Result<(), Interrupted> {
         if records.is_empty() {
             return Ok(());
         }
+        let records = self.with_members(records);
         let (gone, kept): (Vec<_>, Vec<_>) = {
             let book = self.shared.book();
             records

@@ -70,55 +70,49 @@ where
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, address, bytes};
+    use serde_json::Value;
 
     use super::*;
     use crate::GasPolicy;
 
-    /// The key of the vectors of spec onchain B11.
-    const KEY: &str = "0x92db14e403b83dfe3df233f83dfa3a0d7096f21ca9b0d6d6b8d88b2b4ec1564e";
-
-    fn initialize(to: Address) -> Intent {
-        Intent {
-            key: "initialize".into(),
-            to,
-            calldata: bytes!(
-                "5b36c66bdeb3cb4f0135ca5915df87ffbd034bff57f898e1b932060a89d3571e776efdab0000000000000000000000000000000000000000000000000000000000000000"
-            ),
-            gas: GasPolicy::estimated(),
-            deadline: None,
+    /// The vectors of spec onchain B11.
+    #[test]
+    fn a_legacy_transaction_has_the_bytes_of_the_original_stack_also_where_gas_is_free() {
+        let vectors: Vec<Value> =
+            serde_json::from_str(include_str!("../../tests/vectors/transaction.json")).unwrap();
+        assert_eq!(vectors.len(), 2);
+        for vector in &vectors {
+            let text = |member: &str| vector["inputs"][member].as_str().unwrap();
+            let number = |member: &str| vector["inputs"][member].as_u64().unwrap();
+            let wallet: PrivateKeySigner = text("privateKey").parse().unwrap();
+            let intent = Intent {
+                key: "initialize".into(),
+                to: text("to").parse().unwrap(),
+                calldata: text("data").parse().unwrap(),
+                gas: GasPolicy::estimated(),
+                deadline: None,
+                joins: None,
+            };
+            let (gas_limit, price) = (text("gasLimit"), text("gasPrice"));
+            let signed = sign(
+                &wallet,
+                number("chainId"),
+                &intent,
+                number("nonce"),
+                gas_limit.parse().unwrap(),
+                Offer::Legacy {
+                    price: price.parse().unwrap(),
+                },
+            )
+            .unwrap();
+            let expected = |member: &str| vector["expected"][member].as_str().unwrap();
+            assert_eq!(signed.raw.to_string(), expected("raw"), "{}", vector["id"]);
+            assert_eq!(
+                signed.hash.to_string(),
+                expected("hash"),
+                "{}",
+                vector["id"]
+            );
         }
-    }
-
-    #[test]
-    fn a_legacy_transaction_has_the_bytes_of_the_original_stack() {
-        let wallet: PrivateKeySigner = KEY.parse().unwrap();
-        let hub = address!("B2157BF2fAb286b2A4170E3491Ac39770111Da3E");
-        let price = 100_000_000;
-        let signed = sign(
-            &wallet,
-            421_614,
-            &initialize(hub),
-            7,
-            300_000,
-            Offer::Legacy { price },
-        )
-        .unwrap();
-        assert_eq!(
-            signed.raw.to_string(),
-            "0xf8ac078405f5e100830493e094b2157bf2fab286b2a4170e3491ac39770111da3e80b8445b36c66bdeb3cb4f0135ca5915df87ffbd034bff57f898e1b932060a89d3571e776efdab0000000000000000000000000000000000000000000000000000000000000000830cddffa0a9d43e8bd997f78c7377d525eb6519da94bcc77fefcf5389ad06f7416e33d06ca066205dc184cf7c70ecd668f2a80d5743bb148156450faa67fdfcbf6f75c0d70a"
-        );
-    }
-
-    #[test]
-    fn a_legacy_transaction_with_free_gas_has_the_bytes_of_the_original_stack() {
-        let wallet: PrivateKeySigner = KEY.parse().unwrap();
-        let hub = address!("3eca1B216A7DF1C7689aEb259fFB83ADFB894E7f");
-        let free = Offer::Legacy { price: 0 };
-        let signed = sign(&wallet, 134, &initialize(hub), 0, 300_000, free).unwrap();
-        assert_eq!(
-            signed.raw.to_string(),
-            "0xf8a78080830493e0943eca1b216a7df1c7689aeb259ffb83adfb894e7f80b8445b36c66bdeb3cb4f0135ca5915df87ffbd034bff57f898e1b932060a89d3571e776efdab0000000000000000000000000000000000000000000000000000000000000000820130a060bd15f2ed29f0e9f0ad346e84cae1721747308fd5a6456fe38fa9e1a2ea637ba02281f43f6f795283166dd4ea943e721df1c04805b3ffde22182d225d9b769714"
-        );
     }
 }

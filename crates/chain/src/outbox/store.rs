@@ -51,6 +51,14 @@ pub struct MemoryOutboxStore {
 }
 
 impl MemoryOutboxStore {
+    /// How many records it has, of all wallets.
+    pub fn count(&self) -> usize {
+        self.records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     fn with<T>(
         &self,
         act: impl FnOnce(&mut BTreeMap<(Address, String), OutboxRecord>) -> T,

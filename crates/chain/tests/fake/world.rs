@@ -7,7 +7,7 @@ use std::{
 
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
-use alloy_primitives::{Address, B256, Bytes, LogData, U256, address, keccak256};
+use alloy_primitives::{Address, B256, Bloom, Bytes, LogData, U256, address, keccak256};
 use serde_json::{Value, json};
 
 pub type SharedWorld = Arc<Mutex<World>>;
@@ -54,8 +54,17 @@ pub struct World {
     pub ignoring: bool,
     /// Payloads that fail in a block.
     pub fails: Vec<Bytes>,
+    /// A call that has one of these bytes in it, as a word, is refused: what the contract knows as done.
+    pub refuses: Vec<B256>,
+    /// Gas for each 32 bytes of arguments, on top of `estimate`.
+    pub estimate_per_word: u64,
+    pub gas_limit: u64,
+    /// What every receipt has as logs, but for the places.
+    pub receipt_logs: Vec<Value>,
     /// Put `blockTimestamp` into logs.
     pub timed_logs: bool,
+    /// Logs that the nodes have and do not give.
+    pub hidden_logs: bool,
     /// The most blocks one `eth_getLogs` may span.
     pub range_limit: Option<u64>,
     fork: u64,
@@ -73,7 +82,12 @@ impl World {
             instant: false,
             ignoring: false,
             fails: Vec::new(),
+            refuses: Vec::new(),
+            estimate_per_word: 0,
+            gas_limit: 30_000_000,
+            receipt_logs: Vec::new(),
             timed_logs: true,
+            hidden_logs: false,
             range_limit: None,
             fork: 0,
         };
@@ -220,7 +234,14 @@ impl World {
             "eth_gasPrice" => hex(self.base_fee.unwrap_or(2_000_000_000)),
             "eth_maxPriorityFeePerGas" => hex(100_000_000),
             "eth_getBalance" => json!(self.balance),
-            "eth_estimateGas" => hex(self.estimate.into()),
+            "eth_estimateGas" => {
+                let data: Bytes = serde_json::from_value(params[0]["data"].clone()).unwrap();
+                if self.is_refused(&data) {
+                    return Err((3, "execution reverted".into(), Some("0x".into())));
+                }
+                let words = data.len() as u64 / 32;
+                hex(u128::from(self.estimate + words * self.estimate_per_word))
+            }
             "eth_call" => json!("0x"),
             "eth_getBlockByNumber" => {
                 let found = if params[0] == "latest" {
@@ -270,6 +291,9 @@ impl World {
                         None,
                     ));
                 }
+                if self.hidden_logs {
+                    return Ok(json!([]));
+                }
                 let blocks = self.blocks.iter().filter(known);
                 let logs: Vec<Value> = blocks
                     .filter(|block| (from..=to).contains(&block.number))
@@ -281,13 +305,25 @@ impl World {
         })
     }
 
+    fn is_refused(&self, data: &Bytes) -> bool {
+        let words = data.get(4..).unwrap_or_default().chunks_exact(32);
+        words
+            .map(B256::from_slice)
+            .any(|word| self.refuses.contains(&word))
+    }
+
     fn block_json(&self, block: &FakeBlock) -> Value {
+        let mut bloom = Bloom::ZERO;
+        for log in &block.logs {
+            bloom.accrue_raw_log(hub(), log.topics());
+        }
         let mut json = json!({
             "number": hex(block.number.into()),
             "hash": block.hash,
             "parentHash": block.parent,
             "timestamp": hex(timestamp(block.number).into()),
-            "gasLimit": "0x1c9c380",
+            "gasLimit": hex(self.gas_limit.into()),
+            "logsBloom": bloom,
             "transactions": [],
         });
         if let Some(base) = self.base_fee {
@@ -331,7 +367,7 @@ impl World {
             "status": if failed { "0x0" } else { "0x1" },
             "gasUsed": "0x5208",
             "effectiveGasPrice": "0x3b9aca00",
-            "logs": [],
+            "logs": self.receipt_logs,
         })
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn intent(name: &str) -> Intent {
         calldata: Bytes::copy_from_slice(name.as_bytes()),
         gas: GasPolicy::estimated(),
         deadline: None,
+        joins: None,
     }
 }
 

@@ -170,12 +170,11 @@ fn a_record_survives_the_store_as_json() {
         attempts,
     });
     let record = OutboxRecord {
-        intent: intent("a"),
-        accepted: Timestamp(5),
         stage: Stage::Settled {
             outcome: Outcome::Mined { receipt },
             watched,
         },
+        ..OutboxRecord::new(intent("a"), Timestamp(5))
     };
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<OutboxRecord>(&text).unwrap(), record);

@@ -289,6 +289,52 @@ async fn a_settled_transaction_that_a_reorganisation_takes_back_is_broadcast_aga
 }
 
 #[tokio::test]
+async fn what_left_the_chain_waits_for_what_it_stands_on_before_it_is_sent_again() {
+    let bench = Bench::new(often()).await;
+    bench.handle.submit(intent("a")).await.unwrap();
+    bench.pooled(1).await;
+    bench.world().mine();
+    assert!(is_mined(&bench.outcome("a").await));
+    // What another wallet had sent before it is gone as well.
+    let reverts = Fault::Error(3, "execution reverted: nothing to stand on");
+    bench.node.always("eth_estimateGas", reverts);
+    let estimates = bench.node.requests("eth_estimateGas").len();
+    bench.world().reorg(1);
+    bench.node.asked("eth_estimateGas", estimates + 3).await;
+    assert!(bench.world().pool.is_empty(), "it could only fail");
+    bench.node.heal();
+    bench.pooled(1).await;
+    bench.world().mine();
+    assert_eq!(bench.mined(), ["a"]);
+}
+
+#[tokio::test]
+async fn what_is_mined_again_after_a_reorganisation_ends_as_it_ended_then() {
+    let bench = Bench::new(often()).await;
+    bench.handle.submit(intent("a")).await.unwrap();
+    bench.pooled(1).await;
+    bench.world().mine();
+    assert!(is_mined(&bench.outcome("a").await));
+    bench.world().reorg(1);
+    bench.pooled(1).await;
+    {
+        let mut world = bench.world();
+        let payload = world.pool[&0].input.clone();
+        world.fails.push(payload);
+        world.mine();
+    }
+    within(async {
+        while !matches!(bench.outcome("a").await, Outcome::Reverted { .. }) {
+            bench
+                .node
+                .asked(HEAD, bench.node.requests(HEAD).len() + 1)
+                .await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_settled_transaction_that_a_reorganisation_made_too_cheap_is_replaced_and_holds_up_nobody()
  {
     let bench = Bench::new(OutboxSettings {

@@ -7,4 +7,5 @@ mod durable;
 #[path = "../fake/mod.rs"]
 mod fake;
 mod in_flight;
+mod joined;
 mod sending;

@@ -10,6 +10,8 @@
 mod buyer;
 mod deployment;
 mod download;
+mod native;
+mod orders;
 mod profiles;
 mod refusals;
 mod reload;

@@ -75,14 +75,34 @@ async fn missing_contracts_are_an_error_that_says_how_to_get_them() {
 }
 
 #[tokio::test]
-async fn native_mode_is_unsupported_not_half_done() {
-    let error = Devnet::start(Settings {
-        token: TokenMode::Native,
-        ..Settings::default()
-    })
-    .await
-    .unwrap_err();
-    assert!(matches!(error, DevnetError::Unsupported { .. }), "{error}");
+async fn a_chain_of_the_other_mode_is_refused_with_both_modes() {
+    for (there, wanted) in [
+        (TokenMode::Token, TokenMode::Native),
+        (TokenMode::Native, TokenMode::Token),
+    ] {
+        let chain = TestChain::with(Settings {
+            token: there,
+            ..Settings::default()
+        })
+        .await
+        .unwrap();
+        let error = Devnet::start(Settings {
+            node: NodeChoice::Running(chain.devnet().rpc_url().clone()),
+            token: wanted,
+            ..Settings::default()
+        })
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(error, DevnetError::OtherMode { found, .. } if found == there),
+            "{error}"
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains(&format!("in {there} mode, not in {wanted} mode")),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

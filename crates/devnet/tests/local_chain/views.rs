@@ -23,8 +23,14 @@ sol! {
     function facets() external view returns (Facet[]);
     function owner() external view returns (address);
     function eip712domain_separator() external view returns (bytes32);
+    function verifySignature(address account, bytes32 hash, bytes signature) external view returns (bool);
+    function viewConsumed(bytes32 order) external view returns (uint256);
+    struct FacetCut { address facetAddress; uint8 action; bytes4[] functionSelectors; }
+    function diamondCut(FacetCut[] cuts, address init, bytes initCalldata) external;
     function callbackgas() external view returns (uint256);
     function balanceOf(address account) external view returns (uint256);
+    function totalSupply() external view returns (uint256);
+    function token() external view returns (address);
     function isRegistered(address entry) external view returns (bool);
 }
 

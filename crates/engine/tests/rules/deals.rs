@@ -33,6 +33,26 @@ fn indexes_are_those_of_the_chain() {
 }
 
 #[test]
+fn a_deal_that_the_pool_cannot_serve_fails_its_tasks_with_the_reason_and_sends_nothing() {
+    let reason = "the workerpool was owned by somebody else";
+    let details = engine::DealDetails {
+        refused: Some(reason.to_owned()),
+        ..standard().tasks(2)
+    };
+    let world = World::new().deal(details);
+    for index in 0..2 {
+        assert_eq!(world.path(task(index)).last(), Some(&Failed));
+    }
+    assert_eq!(world.commanded(Purpose::Initialize), 0);
+    assert!(
+        world
+            .engine
+            .tasks()
+            .all(|task| task.failure.as_deref() == Some(reason))
+    );
+}
+
+#[test]
 fn a_large_deal_is_taken_on_in_parts() {
     // the original inserted a bag of any size in one go.
     let mut world = World::new();

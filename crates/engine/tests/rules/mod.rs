@@ -1,5 +1,7 @@
 //! The rules, by what they are about.
 
+mod alone;
+mod bags;
 mod callback;
 mod chain;
 mod deals;

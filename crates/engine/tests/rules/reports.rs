@@ -3,9 +3,9 @@
 use engine::{Input, Logs, Refusal, Reply, ReportDetails};
 use poco::units::BlockNumber;
 use wire::status::ReplicateStatus::{
-    self, Aborted, Computed, Computing, ContributeAndFinalizeOngoing, ContributeFailed,
-    Contributed, Contributing, Created, Recovering, ResultUploadRequested, RevealFailed, Revealed,
-    Revealing, Started, Starting, WorkerLost,
+    self, Aborted, Computed, Computing, ContributeFailed, Contributed, Contributing, Created,
+    Recovering, ResultUploadRequested, RevealFailed, Revealed, Revealing, Started, Starting,
+    WorkerLost,
 };
 use wire::status::TaskNotificationType::{
     PleaseAbort, PleaseContinue, PleaseDownloadApp, PleaseWait,
@@ -94,15 +94,6 @@ fn workers_do_not_set_the_scheduler_s_statuses() {
             .report("ann", task(0), status)
             .is_refused(Refusal::NotTheWorkersToSay);
     }
-}
-
-#[test]
-fn contribute_and_finalize_is_not_offered() {
-    let mut world = ann_has_it();
-    world.goes_to("ann", task(0), Computed);
-    world
-        .report("ann", task(0), ContributeAndFinalizeOngoing)
-        .is_refused(Refusal::NotOffered);
 }
 
 #[test]

@@ -388,6 +388,18 @@ fn tasks_for_a_machine_that_is_not_there_keep_no_others_waiting() {
 }
 
 #[test]
+fn who_hung_up_while_waiting_is_given_nothing() {
+    let mut world = World::new().workers(["ann", "bob"]);
+    let ticket = world
+        .ask_with("ann", |ask| ask.wait = true)
+        .has_no_answer_yet();
+    world.input(engine::Input::HungUp { ticket });
+    let mut world = world.deal(standard());
+    assert_eq!(world.reply(ticket), None);
+    world.ask("bob").is_given(task(0));
+}
+
+#[test]
 fn an_absurd_trust_overflows_nothing() {
     // 32-bit products wrapped around.
     let mut world = World::new()

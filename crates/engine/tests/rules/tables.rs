@@ -8,7 +8,7 @@ use wire::status::TaskNotificationType::{
 };
 use wire::status::{ReplicateStatusCause, TaskStatus};
 
-/// Spec scheduler-api §6.1, row by row: from, specific targets, RECOVERING, FAILED.
+/// Spec scheduler-api §6.1, row by row: from, specific targets, RECOVERING, FAILED. Ours is the way back to contributing alone.
 const ROWS: &[(ReplicateStatus, &[ReplicateStatus], bool, bool)] = &[
     (Created, &[Starting], true, true),
     (Starting, &[Started, StartFailed], true, true),
@@ -55,7 +55,11 @@ const ROWS: &[(ReplicateStatus, &[ReplicateStatus], bool, bool)] = &[
     (ResultUploaded, &[Completing], true, false),
     (
         ContributeAndFinalizeOngoing,
-        &[ContributeAndFinalizeDone, ContributeAndFinalizeFailed],
+        &[
+            ContributeAndFinalizeDone,
+            ContributeAndFinalizeFailed,
+            Contributing,
+        ],
         true,
         true,
     ),

@@ -1,6 +1,6 @@
 //! Signs of life, and what happens when they stop or come back.
 
-use engine::{Input, Refusal, Reply};
+use engine::{Input, Refusal, Reply, WorkerProfile};
 use wire::status::ReplicateStatus::{
     self, Aborted, AppDownloading, Computed, Computing, Contributed, Recovering, Started, Starting,
     WorkerLost,
@@ -23,6 +23,36 @@ fn a_lost_worker_frees_its_slot_and_its_task_is_offered_again() {
         world.replicate("ann", task(0)),
         [ReplicateStatus::Created, WorkerLost]
     );
+}
+
+#[test]
+fn the_second_of_two_workers_with_one_wallet_is_not_registered_while_the_first_lives() {
+    let called = |name: &str| WorkerProfile {
+        name: Some(name.to_owned()),
+        cpu_nb: 1,
+        ..WorkerProfile::default()
+    };
+    let mut world = World::new();
+    world.register_as("ann", called("first"));
+    let second = |world: &mut World, name: &str| {
+        let ticket = world.ticket();
+        let (worker, profile) = (wallet("ann"), called(name));
+        world.input(Input::Registered {
+            ticket,
+            worker,
+            profile,
+        });
+        world.reply(ticket).cloned().unwrap()
+    };
+    let refused = second(&mut world, "second");
+    assert!(
+        matches!(&refused, Reply::WalletInUse { by, .. } if by == "first"),
+        "{refused:?}"
+    );
+    // The same one, started anew.
+    assert!(matches!(second(&mut world, "first"), Reply::Registered(_)));
+    world.silence("ann").pass(minutes(2));
+    assert!(matches!(second(&mut world, "second"), Reply::Registered(_)));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod worker;
 use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
-use engine::{Input, Settings, Ticket};
+use engine::{Input, Settings, Ticket, WorkerProfile};
 use poco::consensus::more_needed;
 use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
@@ -63,9 +63,18 @@ impl Story {
         let mut workers = Vec::new();
         for name in NAMES {
             let (cpus, gpu) = (1 + dice.below(3) as i64, dice.one_in(4));
-            world.register(name, cpus, gpu);
+            let caf = dice.one_in(2);
+            world.register_as(
+                name,
+                WorkerProfile {
+                    cpu_nb: cpus,
+                    gpu,
+                    caf,
+                    ..WorkerProfile::default()
+                },
+            );
             let honest = weather != Weather::Storm || dice.one_in(2);
-            workers.push(SimWorker::new(name, honest));
+            workers.push(SimWorker::new(name, honest, caf));
         }
         Self {
             world,
@@ -252,7 +261,8 @@ impl Story {
         let pending = others.iter().filter(|one| {
             let young = record.created_at <= one.created_at.saturating_add(task.max_execution());
             let at_it = one.history.iter().all(|step| {
-                let fine = step.status.is_success() && step.status <= ReplicateStatus::Contributed;
+                let fine = step.status == ReplicateStatus::ContributeAndFinalizeOngoing
+                    || (step.status.is_success() && step.status <= ReplicateStatus::Contributed);
                 fine || step.at > record.created_at
             });
             young && at_it && hashes(&one.worker).is_none()
@@ -272,10 +282,9 @@ impl Story {
                 assert!(notice.block.is_some_and(|block| block.0 > 0), "Q-05");
             }
             TaskNotificationType::PleaseAbort => {
-                let decided = self
-                    .world
-                    .path(notice.task)
-                    .contains(&TaskStatus::ConsensusReached);
+                let path = self.world.path(notice.task);
+                let decided = path.contains(&TaskStatus::ConsensusReached)
+                    || path.contains(&TaskStatus::Finalized);
                 assert!(
                     decided || task.status == TaskStatus::Failed,
                     "I10: aborted for nothing"
@@ -353,10 +362,15 @@ fn seeds(count: u64) -> Vec<u64> {
 
 #[test]
 fn in_fair_weather_every_task_is_completed() {
+    // How many were finished with one transaction, and how many in steps.
+    let mut ways = [0, 0];
     for seed in seeds(6) {
         println!("seed {seed}");
         let story = tell(seed, Weather::Fair);
         for task in story.world.stored.tasks.values() {
+            let path = story.world.path(task.id);
+            let in_steps = path.contains(&TaskStatus::ConsensusReached);
+            ways[usize::from(in_steps)] += 1;
             assert_eq!(
                 task.status,
                 TaskStatus::Completed,
@@ -365,6 +379,7 @@ fn in_fair_weather_every_task_is_completed() {
             );
         }
     }
+    assert!(ways.iter().all(|count| *count > 0), "{ways:?}");
 }
 
 #[test]

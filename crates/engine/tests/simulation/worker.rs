@@ -10,7 +10,7 @@ use wire::status::TaskNotificationType::{
 };
 
 use super::dice::Dice;
-use crate::world::{LINK, Tx, World, callback_of, hash, wallet};
+use crate::world::{LINK, Tx, World, alone, callback_of, hash, wallet};
 
 #[derive(Debug, Clone)]
 struct Job {
@@ -21,6 +21,8 @@ struct Job {
     /// A report that waits for its answer.
     waits: Option<(Ticket, ReplicateStatus)>,
     sent: bool,
+    /// It goes in steps.
+    classic: bool,
 }
 
 /// A replicate as it was when its worker learned that it was given.
@@ -33,6 +35,8 @@ pub(crate) struct Given {
 pub(crate) struct SimWorker {
     pub(crate) name: &'static str,
     honest: bool,
+    /// It was granted to finish tasks with one transaction.
+    caf: bool,
     jobs: Vec<Job>,
     asks: Option<Ticket>,
     given: Vec<Given>,
@@ -42,10 +46,11 @@ pub(crate) struct SimWorker {
 }
 
 impl SimWorker {
-    pub(crate) const fn new(name: &'static str, honest: bool) -> Self {
+    pub(crate) const fn new(name: &'static str, honest: bool, caf: bool) -> Self {
         Self {
             name,
             honest,
+            caf,
             jobs: Vec::new(),
             asks: None,
             given: Vec::new(),
@@ -170,6 +175,7 @@ impl SimWorker {
                     told: None,
                     waits: None,
                     sent: false,
+                    classic: false,
                 });
             }
         }
@@ -193,9 +199,12 @@ impl SimWorker {
                     aborted.push(job.task);
                 }
                 Reply::Accepted(_) | Reply::AlreadyKnown(_) => {
-                    job.at = status.max(job.at);
+                    // Back to contributing is the one step against the order.
+                    let back = job.at == ContributeAndFinalizeOngoing && status == Contributing;
+                    job.at = if back { status } else { status.max(job.at) };
                     job.sent = false;
                 }
+                Reply::Refused(_) if status == ContributeAndFinalizeOngoing => job.classic = true,
                 Reply::Refused(_) => aborted.push(job.task),
                 _ => {}
             }
@@ -233,7 +242,22 @@ impl SimWorker {
             DataDownloading => DataDownloaded,
             DataDownloaded => Computing,
             Computing => Computed,
+            Computed if self.caf && !job.classic && dice.one_in(2) => ContributeAndFinalizeOngoing,
             Computed => Contributing,
+            // It does not go, and it contributes alone.
+            ContributeAndFinalizeOngoing if !job.sent && dice.one_in(5) => {
+                self.jobs[index].classic = true;
+                Contributing
+            }
+            ContributeAndFinalizeOngoing if !job.sent => {
+                world.uploaded.insert(job.task);
+                let result = if self.honest { "good" } else { self.name };
+                world.send(alone(job.task, self.name, result));
+                self.jobs[index].sent = true;
+                return;
+            }
+            ContributeAndFinalizeOngoing => ContributeAndFinalizeDone,
+            ContributeAndFinalizeDone if job.told == Some(PleaseComplete) => Completing,
             Contributing if !job.sent => {
                 let result = if self.honest { "good" } else { self.name };
                 world.send(Tx::Contribute(job.task, worker, hash(result)));
@@ -272,7 +296,7 @@ impl SimWorker {
         let callback = self.callback(world, self.jobs[index].task);
         let job = &mut self.jobs[index];
         // The block after the one at which it was sent, as a receipt would say.
-        let chain_claim = matches!(status, Contributed | Revealed);
+        let chain_claim = matches!(status, Contributed | Revealed | ContributeAndFinalizeDone);
         let head = world.chain.head().unwrap().number.0;
         let ticket = world.ticket();
         job.waits = Some((ticket, status));
@@ -316,7 +340,9 @@ impl SimWorker {
             }
             // Claims what it did not do.
             2 => {
-                let lie = if self.jobs[index].at < Contributed {
+                let lie = if self.jobs[index].at == ContributeAndFinalizeOngoing {
+                    ContributeAndFinalizeDone
+                } else if self.jobs[index].at < Contributed {
                     Contributed
                 } else {
                     Revealed

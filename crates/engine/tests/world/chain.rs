@@ -18,6 +18,8 @@ pub(crate) enum Tx {
     Initialize(TaskId, DealTimes),
     Contribute(TaskId, Address, B256),
     Reveal(TaskId, Address),
+    /// With the result's hash, and the results.
+    ContributeAndFinalize(TaskId, Address, B256, Bytes),
     Reopen(TaskId),
     /// With the results and the callback's bytes.
     Finalize(TaskId, Bytes, Bytes),
@@ -116,12 +118,12 @@ impl Chain {
         let before = self.state.clone();
         let included = std::mem::take(&mut self.mempool);
         let mut facts = Vec::new();
-        for tx in &included {
+        for (place, tx) in included.iter().enumerate() {
             for fact in self.state.execute(tx, now).unwrap_or_default() {
                 facts.push(Located {
                     block: number,
                     time: now,
-                    tx: B256::with_last_byte(facts.len() as u8),
+                    tx: B256::with_last_byte(place as u8),
                     log_index: facts.len() as u64,
                     fact,
                 });
@@ -189,6 +191,22 @@ impl State {
                         digest: consensus,
                     },
                 )])
+            }
+            Tx::ContributeAndFinalize(id, worker, hash, results) => {
+                let task = self.tasks.get(id)?;
+                let alone = task.times.trust == 1 && task.contributions.is_empty();
+                (alone && !task.times.calls_back).then_some(())?;
+                let mut facts = self.contribute(*id, *worker, *hash, now)?;
+                let task = self.tasks.get_mut(id)?;
+                task.contributions
+                    .insert(*worker, (*hash, Standing::Proved));
+                task.status = ChainTaskStatus::Completed;
+                task.results = results.clone();
+                let (worker, digest) = (*worker, *hash);
+                facts.push(of(*id, TaskFact::Revealed { worker, digest }));
+                let results = results.clone();
+                facts.push(of(*id, TaskFact::Finalized { results }));
+                Some(facts)
             }
             Tx::Reopen(id) => {
                 let task = self.tasks.get_mut(id)?;

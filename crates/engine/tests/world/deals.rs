@@ -39,6 +39,7 @@ pub(crate) fn standard() -> DealDetails {
         arguments: None,
         storage_provider: Some("ipfs".to_owned()),
         storage_proxy: None,
+        refused: None,
     }
 }
 

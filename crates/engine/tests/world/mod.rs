@@ -24,7 +24,9 @@ pub(crate) use answer::Answer;
 pub(crate) use chain::{Chain, DealTimes, Tx};
 pub(crate) use deals::{DealWords, deal_id, standard, task};
 pub(crate) use store::Stored;
-pub(crate) use stories::{LINK, TO_COMPUTED, at_block, callback_of, with_callback, with_link};
+pub(crate) use stories::{
+    LINK, TO_COMPUTED, alone, at_block, callback_of, with_callback, with_link,
+};
 
 pub(crate) const BLOCK: Duration = Duration::from_secs(5);
 const PING: Duration = Duration::from_secs(10);
@@ -132,6 +134,17 @@ impl World {
     }
 
     pub(crate) fn register(&mut self, name: &str, cpus: i64, gpu: bool) {
+        self.register_as(
+            name,
+            WorkerProfile {
+                cpu_nb: cpus,
+                gpu,
+                ..WorkerProfile::default()
+            },
+        );
+    }
+
+    pub(crate) fn register_as(&mut self, name: &str, profile: WorkerProfile) {
         let worker = wallet(name);
         self.names.insert(worker, name.to_owned());
         self.silent.remove(&worker);
@@ -139,13 +152,24 @@ impl World {
         self.input(Input::Registered {
             ticket,
             worker,
-            profile: WorkerProfile {
-                cpu_nb: cpus,
-                gpu,
-                ..WorkerProfile::default()
-            },
+            profile,
         });
         assert!(matches!(self.replies[&ticket], Reply::Registered(_)));
+    }
+
+    /// Workers with one slot each that know and were granted `caf`.
+    pub(crate) fn workers_with_caf<const N: usize>(mut self, names: [&str; N]) -> Self {
+        for name in names {
+            self.register_as(
+                name,
+                WorkerProfile {
+                    cpu_nb: 1,
+                    caf: true,
+                    ..WorkerProfile::default()
+                },
+            );
+        }
+        self
     }
 
     /// A deal matched, seen, and its tasks initialised on the chain.

@@ -4,9 +4,10 @@ use engine::ReportDetails;
 use poco::ids::TaskId;
 use poco::units::BlockNumber;
 use wire::status::ReplicateStatus::{
-    self, AppDownloaded, AppDownloading, Completed, Completing, Computed, Computing, Contributed,
-    Contributing, DataDownloaded, DataDownloading, ResultUploaded, ResultUploading, Revealed,
-    Revealing, Started, Starting,
+    self, AppDownloaded, AppDownloading, Completed, Completing, Computed, Computing,
+    ContributeAndFinalizeDone, ContributeAndFinalizeOngoing, Contributed, Contributing,
+    DataDownloaded, DataDownloading, ResultUploaded, ResultUploading, Revealed, Revealing, Started,
+    Starting,
 };
 use wire::status::TaskNotificationType::{
     self, PleaseCompute, PleaseContinue, PleaseContribute, PleaseDownloadApp, PleaseDownloadData,
@@ -29,6 +30,11 @@ pub(crate) const TO_COMPUTED: [(ReplicateStatus, TaskNotificationType); 8] = [
 
 /// A link as result proxies give it.
 pub(crate) const LINK: &str = r#"{ "storage": "ipfs", "location": "/ipfs/QmResult" }"#;
+
+/// The one transaction of a worker.
+pub(crate) fn alone(task: TaskId, name: &str, result: &str) -> Tx {
+    Tx::ContributeAndFinalize(task, wallet(name), hash(result), LINK.as_bytes().into())
+}
 
 pub(crate) fn at_block(block: BlockNumber) -> ReportDetails {
     ReportDetails {
@@ -96,6 +102,42 @@ impl World {
         self.send(Tx::Contribute(task, wallet(name), hash(result)));
         self.now = self.now.saturating_add(seconds(1));
         self.mine()
+    }
+
+    /// Uploads, contributes and finalises in one transaction, and says nothing of it.
+    #[track_caller]
+    pub(crate) fn finalizes_alone(
+        &mut self,
+        name: &str,
+        task: TaskId,
+        result: &str,
+    ) -> BlockNumber {
+        self.report(name, task, ContributeAndFinalizeOngoing)
+            .is_accepted(PleaseContinue);
+        self.uploaded.insert(task);
+        self.send(alone(task, name, result));
+        self.now = self.now.saturating_add(seconds(1));
+        self.mine()
+    }
+
+    /// The whole way of a task that one worker finishes with one transaction.
+    #[track_caller]
+    pub(crate) fn does_it_alone(&mut self, name: &str, task: TaskId) -> &mut Self {
+        self.computes(name, task);
+        let block = self.finalizes_alone(name, task, "result");
+        let details = ReportDetails {
+            block: Some(block),
+            ..with_link()
+        };
+        let ticket = self
+            .report_with(name, task, ContributeAndFinalizeDone, details)
+            .ticket;
+        self.carry_out();
+        let answer = self.reply(ticket);
+        assert_eq!(answer, Some(&engine::Reply::Accepted(PleaseWait)));
+        self.report(name, task, Completing)
+            .is_accepted(PleaseContinue);
+        self.report(name, task, Completed).is_accepted(PleaseWait)
     }
 
     /// Reveals on the chain and reports it.

@@ -137,6 +137,37 @@ fn escapes_are_resolved_and_half_a_surrogate_pair_becomes_a_question_mark() {
     assert_eq!(args(r#"{"iexec_\u0061rgs":"x"}"#), "x");
 }
 
+#[test]
+fn a_text_of_a_megabyte_is_read_like_any_other() {
+    let many = "x".repeat(1 << 20);
+    assert!(is_all_arguments(&many));
+    assert!(is_all_arguments(&format!("{{\"unknown\":\"{many}\"}}")));
+    let object = format!("{{\"iexec_args\":\"{many}\"}}");
+    assert_eq!(DealParams::parse(&object).args, Some(many));
+    let urls = vec!["http://a/b"; 100_000];
+    let files = DealParams::parse(&serde_json::json!({"iexec_input_files": urls}).to_string());
+    assert_eq!(files.input_files, urls);
+    let keys: String = (0..50_000).map(|_| "\"iexec_args\":\"a\",").collect();
+    let last = DealParams::parse(&format!("{{{keys}\"iexec_args\":\"last\"}}"));
+    assert_eq!(last.args.as_deref(), Some("last"));
+}
+
+#[test]
+fn brackets_in_brackets_without_end_are_arguments_and_use_up_no_stack() {
+    for (open, close) in [("[", "]"), ("{\"iexec_secrets\":", "}")] {
+        let nested = open.repeat(200_000);
+        assert!(is_all_arguments(&nested));
+        assert!(is_all_arguments(&format!(
+            "{nested}1{}",
+            close.repeat(200_000)
+        )));
+        let inner = "[".repeat(200_000);
+        assert!(is_all_arguments(&format!("{{\"iexec_args\":{inner}")));
+        let whole = format!("{{\"iexec_input_files\":{inner}{}}}", "]".repeat(200_000));
+        assert!(is_all_arguments(&whole));
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_makes_reading_fail_and_text_without_a_brace_is_arguments(text in "\\PC{0,60}") {

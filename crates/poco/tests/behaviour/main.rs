@@ -8,5 +8,6 @@ mod consensus;
 mod deal_params;
 mod interface;
 mod money;
+mod orders;
 mod signatures;
 mod texts;

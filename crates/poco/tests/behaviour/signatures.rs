@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const ORDER: U256 = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
 
-fn key() -> PrivateKeySigner {
+pub(crate) fn key() -> PrivateKeySigner {
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
         .parse()
         .unwrap()
@@ -18,7 +18,7 @@ fn hash() -> B256 {
 }
 
 /// The same signature with the other s and the other parity: mathematically as good, forbidden on the chain.
-fn high_s(signature: &Sig) -> Sig {
+pub(crate) fn high_s(signature: &Sig) -> Sig {
     let s = ORDER - U256::from_be_bytes(signature.s().0);
     let v = 27 + 28 - signature.v();
     Sig([signature.r().as_slice(), &s.to_be_bytes::<32>(), &[v]]
@@ -27,7 +27,7 @@ fn high_s(signature: &Sig) -> Sig {
         .unwrap())
 }
 
-fn with_v(signature: &Sig, v: u8) -> Sig {
+pub(crate) fn with_v(signature: &Sig, v: u8) -> Sig {
     let mut bytes = signature.0;
     bytes[64] = v;
     Sig(bytes)

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod abi;
+mod coverage;
 mod entry;
 mod hashes;
 mod orders;
@@ -59,6 +60,7 @@ vectors! {
     enclave_headers: "enclave-challenge", 2 => signatures::enclave_header;
     prefixed_signatures: "personal-sign", 1 => signatures::prefixed;
     worker_logins: "worker-login", 4 => signatures::login;
+    headers_for_the_secret_manager: "sms-authorization", 9 => signatures::secret_manager;
 
     calls_encode_as_the_contracts_took_them: "calldata", 15 => abi::calldata;
     a_standard_task_finalised_in_one_call: "call", 1 => abi::contribute_and_finalize;

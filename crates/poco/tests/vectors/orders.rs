@@ -1,6 +1,7 @@
 //! EIP-712: domains, orders, challenges.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 
 use alloy_primitives::{Address, B256, Bytes, U256, address, keccak256};
 use alloy_sol_types::Eip712Domain;
@@ -8,6 +9,8 @@ use poco::challenge::{Challenge, Domain, Token};
 use poco::contracts::{AppOrder, DatasetOrder, RequestOrder, WorkerpoolOrder};
 use poco::orders::{Operation, Order};
 use poco::signing::{self, Sig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::entry::{Entry, Read};
@@ -213,12 +216,23 @@ fn challenge_of(domain: &Value, text: &str) -> Challenge {
 
 fn read(kind: &str, order: &Value) -> Box<dyn Order> {
     match kind {
-        "AppOrder" => Box::new(app_order(order)),
-        "DatasetOrder" => Box::new(dataset_order(order)),
-        "WorkerpoolOrder" => Box::new(workerpool_order(order)),
-        "RequestOrder" => Box::new(request_order(order)),
+        "AppOrder" => Box::new(as_json(app_order(order), order)),
+        "DatasetOrder" => Box::new(as_json(dataset_order(order), order)),
+        "WorkerpoolOrder" => Box::new(as_json(workerpool_order(order), order)),
+        "RequestOrder" => Box::new(as_json(request_order(order), order)),
         other => panic!("{other} is no order"),
     }
+}
+
+/// The order, once it is sure that its JSON is read as it and that it survives being sent.
+fn as_json<T: Order + DeserializeOwned + Serialize + PartialEq + Debug>(
+    order: T,
+    json: &Value,
+) -> T {
+    assert_eq!(serde_json::from_value::<T>(json.clone()).unwrap(), order);
+    let sent = serde_json::to_string(&order).unwrap();
+    assert_eq!(serde_json::from_str::<T>(&sent).unwrap(), order);
+    order
 }
 
 /// The signature that comes with an order, where one does.

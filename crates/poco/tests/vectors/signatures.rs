@@ -64,6 +64,27 @@ pub(crate) fn result_proxy(entry: &Entry) {
     is_signed_prefixed(entry, authorization_hash(&entry.inputs), member);
 }
 
+/// The header of a session request is the worker's over the authorization. Of the secrets' headers only the signature is checked here: what
+/// they sign is the secret manager's.
+pub(crate) fn secret_manager(entry: &Entry) {
+    let Some(header) = entry.expected.get("authorizationHeader") else {
+        // A hash alone, with nothing that signs it: `COVERAGE.md` says that it is left.
+        return;
+    };
+    let hash = if entry.id == "sms-session-authorization" {
+        authorization_hash(&entry.inputs)
+    } else {
+        entry.expected.word("hash")
+    };
+    is_signed_prefixed(entry, hash, "authorizationHeader");
+    let owner = entry.inputs.key("privateKey").address();
+    assert!(signing::is_valid_prefixed(
+        hash,
+        header.as_str().unwrap(),
+        owner
+    ));
+}
+
 pub(crate) fn enclave(entry: &Entry) {
     let key = entry.inputs.key("enclavePrivateKey");
     let (message, signature) = if entry.id == "enclave-signature-postcompute" {

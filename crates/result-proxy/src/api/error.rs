@@ -59,9 +59,10 @@ impl ApiError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             UploadError::Body(_) | UploadError::Interrupted(_) => StatusCode::BAD_REQUEST,
-            UploadError::Chain(_) | UploadError::Disk(_) | UploadError::Store(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            UploadError::TooMany
+            | UploadError::Chain(_)
+            | UploadError::Disk(_)
+            | UploadError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         if status.is_server_error() {
             tracing::error!(task, wallet, %error, "an upload failed");

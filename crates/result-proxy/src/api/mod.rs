@@ -16,6 +16,7 @@ use store::Store;
 
 use crate::api::error::ApiError;
 use crate::blocks::Blocks;
+use crate::fairness::Pools;
 use crate::jwt::Tokens;
 use crate::right_chain::RightChain;
 use crate::upload::Results;
@@ -23,6 +24,7 @@ use crate::upload::Results;
 /// What handlers work with.
 pub(crate) struct Proxy {
     pub(crate) chain: RightChain,
+    pub(crate) pools: Pools,
     pub(crate) store: Store,
     pub(crate) tokens: Tokens,
     pub(crate) results: Results,

@@ -23,7 +23,9 @@ pub(super) async fn issue(
 ) -> Result<Response, ApiError> {
     let header = authorization(&headers, &uri)?;
     let request = read(&body).map_err(|_| ApiError::bad_request(&uri))?;
-    let checked = crate::authorization::check(&proxy.chain, clock::now(), header, &request).await;
+    let checked =
+        crate::authorization::check(&proxy.chain, &proxy.pools, clock::now(), header, &request)
+            .await;
     let authorized = checked.map_err(|error| {
         let task = request.chain_task_id.as_deref().unwrap_or_default();
         let wallet = request.worker_wallet.as_deref().unwrap_or_default();
@@ -63,7 +65,7 @@ async fn remember(proxy: &Proxy, authorized: &Authorized) -> Result<(), store::S
         enclave,
         until,
     } = authorized;
-    let key = format!("{task}:{}", poco::hex::lower(wallet));
+    let key = AuthorizationRecord::key(*task, *wallet);
     let columns = Columns::default().owner(task).at(*until);
     let record = AuthorizationRecord { enclave: *enclave };
     let batch = Batch::new().put_with(Collection::Authorizations, key, columns, &record);

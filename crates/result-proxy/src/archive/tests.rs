@@ -317,3 +317,25 @@ fn entries_written_as_a_stream_are_read() {
     let bytes = zip.finish().unwrap().into_inner();
     assert_eq!(digest_of(&bytes).unwrap(), A_RESULT);
 }
+
+/// The entry of the protocol's vectors that the original's own test uploads; `poco` keeps it.
+#[test]
+fn the_archive_of_the_protocols_vectors_has_its_digest() {
+    use base64::Engine as _;
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(include_str!(
+        "../../../poco/tests/vectors/result-digest.json"
+    ))
+    .unwrap();
+    let vector = vectors
+        .iter()
+        .find(|vector| vector["id"] == "result-proxy-zip");
+    let (inputs, expected) = vector.map(|v| (&v["inputs"], &v["expected"])).unwrap();
+    let archive = base64::engine::general_purpose::STANDARD
+        .decode(inputs["zipBase64"].as_str().unwrap())
+        .unwrap();
+    let digest = digest_of(&archive).unwrap();
+    assert_eq!(expected["resultDigest"], format!("{digest:#x}"));
+    let task: B256 = inputs["chainTaskId"].as_str().unwrap().parse().unwrap();
+    let hash = poco::contribution::result_hash(poco::ids::TaskId(task), digest);
+    assert_eq!(expected["resultHash"], format!("{hash:#x}"));
+}

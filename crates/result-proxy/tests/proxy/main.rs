@@ -5,6 +5,7 @@
     reason = "what a test's world cannot do ends the test"
 )]
 
+mod early;
 mod fake_chain;
 mod gateway;
 mod results;

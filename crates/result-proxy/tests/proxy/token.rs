@@ -6,7 +6,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Batch, Collection, Columns};
 
-use crate::world::{World, now, sign};
+use crate::world::{RESULT, World, now, sign};
+use crate::zips;
 
 #[tokio::test]
 async fn a_wallet_that_the_pool_authorized_gets_its_token() {
@@ -271,4 +272,20 @@ async fn refused(world: &World, header: &str, body: &Value) {
     let answer = world.ask_token(header, body).await;
     assert_eq!(answer.status(), 401, "{header} {body}");
     assert_eq!(answer.text().await.unwrap(), "", "{header} {body}");
+}
+
+#[tokio::test]
+async fn only_tasks_of_the_named_workerpools_are_served() {
+    let pool = Address::repeat_byte(0x77);
+    let mut world = World::with(|settings| settings.pools = [pool].into()).await;
+    refused_login(&world).await;
+    world.change_deal(|deal, _| deal.workerpool.pointer = pool);
+    let token = world.token(&world.ann).await;
+    // A token is good for every task of its wallet, so uploads are looked at too.
+    world.change_deal(|deal, _| deal.workerpool.pointer = Address::ZERO);
+    let body = world.body(&zips::result(RESULT));
+    assert_eq!(world.send(&token, &body).await.status(), 401);
+    world.settings.pools.clear();
+    world.restart().await;
+    assert_eq!(world.send(&token, &body).await.status(), 200);
 }

@@ -3,7 +3,6 @@
 use alloy_primitives::Address;
 use serde_json::from_value;
 use wire::error::ClientError;
-use wire::message::ResultModel;
 use wire::result_proxy::ResultProxyClient;
 
 use crate::world::{RESULT, World};
@@ -25,14 +24,17 @@ async fn a_worker_uploads_and_its_scheduler_finds_it() {
     assert_eq!(client.ipfs_hash(world.task).await.unwrap(), None);
 
     let worker = login(&world.ann).await;
-    let other: ResultModel = from_value(world.body(&zips::result("Another result"))).unwrap();
-    let refused = client.upload(&worker, &other).await.unwrap_err();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let upload = async |zip: Vec<u8>| {
+        std::fs::write(file.path(), zip).unwrap();
+        client.upload(&worker, world.task, file.path(), "").await
+    };
+    let refused = upload(zips::result("Another result")).await.unwrap_err();
     assert!(
         matches!(refused, ClientError::Unauthorized { .. }),
         "{refused}"
     );
-    let result: ResultModel = from_value(world.body(&zips::result(RESULT))).unwrap();
-    let link = client.upload(&worker, &result).await.unwrap();
+    let link = upload(zips::result(RESULT)).await.unwrap();
 
     assert!(client.has_result(&scheduler, world.task).await.unwrap());
     let cid = client.ipfs_hash(world.task).await.unwrap().unwrap();

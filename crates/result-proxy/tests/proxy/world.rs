@@ -65,6 +65,8 @@ impl World {
                 entries: 100,
                 unpacked: 1_000_000,
             },
+            pools: Default::default(),
+            token_age: None,
         };
         change(&mut settings);
         let mut world = Self {

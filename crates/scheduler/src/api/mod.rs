@@ -12,6 +12,7 @@ mod version;
 mod workers;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use axum::Router;
@@ -48,6 +49,10 @@ pub(crate) struct Api {
     pub(crate) chain_id: u64,
     pub(crate) pool: Address,
     pub(crate) public_url: String,
+    /// How long after its final deadline a task's logs are kept.
+    pub(crate) logs_kept: Duration,
+    /// The faster paths that are granted to whoever knows them.
+    pub(crate) features: Features,
     /// Counts what runs apart from requests, so that the end waits for it.
     pub(crate) running: TaskTracker,
     pub(crate) shutdown: Shutdown,
@@ -164,13 +169,13 @@ pub(crate) fn address(text: &str, uri: &Uri) -> Result<Address, ApiError> {
         .ok_or_else(|| FrameworkError::new(StatusCode::BAD_REQUEST, uri.path()).into())
 }
 
-/// The faster paths that the caller knows, all of which are granted.
-pub(crate) fn features(headers: &HeaderMap) -> Features {
+/// The faster paths that the caller knows and that are granted.
+pub(crate) fn features(api: &Api, headers: &HeaderMap) -> Features {
     headers
         .get(Features::HEADER)
         .and_then(|header| header.to_str().ok())
         .map_or(Features::NONE, Features::parse)
-        .and(Features::ALL)
+        .and(api.features)
 }
 
 /// The answer with the header that says what is granted, where something was asked for.

@@ -47,7 +47,7 @@ async fn available(
     headers: HeaderMap,
     Query(seen): Query<Seen>,
 ) -> Result<Response, ApiError> {
-    let features = features(&headers);
+    let features = features(&api, &headers);
     let wallet = api.wallets.of(worker).await;
     let ask = move |ticket| {
         Input::Ask(Ask {

@@ -1,6 +1,7 @@
 //! Records as the bodies that clients read (spec scheduler-api §5.8).
 
 use engine::{ChainFact, DealRecord, ReplicateRecord, TaskFact, TaskRecord};
+use poco::units::Timestamp;
 use wire::message::{
     ChainReceipt, ReplicateModel, ReplicateStatusUpdateModel, TaskModel, TaskStatusChange,
 };
@@ -10,6 +11,8 @@ use wire::status::{DappType, TaskStatus};
 pub(super) struct Links {
     /// Scheme, host and port.
     pub(super) base: String,
+    /// Logs of tasks whose final deadline lies before this are deleted, or will be presently.
+    pub(super) logs_since: Timestamp,
 }
 
 impl Links {
@@ -67,7 +70,9 @@ pub(super) fn task(
 pub(super) fn replicate(task: &TaskRecord, one: &ReplicateRecord, links: &Links) -> ReplicateModel {
     let own = links.replicate(one);
     ReplicateModel {
-        app_logs: one.has_logs.then(|| format!("{own}/logs")),
+        // Only where there are some (Q21).
+        app_logs: (one.has_logs && task.final_deadline >= links.logs_since)
+            .then(|| format!("{own}/logs")),
         self_link: Some(own),
         chain_task_id: one.task,
         wallet_address: one.worker,

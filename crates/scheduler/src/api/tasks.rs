@@ -13,6 +13,7 @@ use poco::ids::TaskId;
 
 use super::task_model::{self, Links};
 use super::{Api, ApiError};
+use crate::clock::now;
 use crate::persist;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -34,7 +35,7 @@ async fn task(
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
     let replicates = persist::replicates_of(&api.store, task.id).await?;
-    let links = links(&headers);
+    let links = links(&api, &headers);
     Ok(Json(task_model::task(&task, &deal, &replicates, &links)).into_response())
 }
 
@@ -53,7 +54,7 @@ async fn replicate(
     Ok(
         match persist::replicate(&api.store, task.id, worker).await? {
             Some(found) => {
-                Json(task_model::replicate(&task, &found, &links(&headers))).into_response()
+                Json(task_model::replicate(&task, &found, &links(&api, &headers))).into_response()
             }
             None => StatusCode::NOT_FOUND.into_response(),
         },
@@ -68,12 +69,13 @@ async fn find(api: &Api, id: &str) -> Result<Option<engine::TaskRecord>, ApiErro
 }
 
 /// Links are absolute, by the host that the caller named.
-fn links(headers: &HeaderMap) -> Links {
+fn links(api: &Api, headers: &HeaderMap) -> Links {
     let host = headers
         .get(HOST)
         .and_then(|host| host.to_str().ok())
         .unwrap_or("localhost");
     Links {
         base: format!("http://{host}"),
+        logs_since: now().saturating_sub(api.logs_kept),
     }
 }

@@ -11,11 +11,13 @@ use axum::routing::{get, post};
 use chassis::extract::{Json, Query};
 use engine::{Input, Reply, WorkerProfile, WorkerRecord};
 use poco::ids::TaskId;
+use poco::units::Timestamp;
 use serde::Deserialize;
 use wire::message::{RegisteredWorker, Signature, WorkerModel};
 
 use super::{Api, ApiError, Worker, address, features, granting};
 use crate::auth::Login;
+use crate::clock::now;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
@@ -84,6 +86,7 @@ async fn register(
     headers: HeaderMap,
     Json(model): Json<WorkerModel>,
 ) -> Result<Response, ApiError> {
+    let features = features(&api, &headers);
     let profile = WorkerProfile {
         name: model.name.as_deref().map(cut),
         os: model.os.as_deref().map(cut),
@@ -93,6 +96,7 @@ async fn register(
         gpu: model.gpu_enabled,
         sgx: model.tee_enabled,
         tdx: model.tdx_enabled,
+        caf: features.caf,
     };
     let reply = api
         .inbox
@@ -102,15 +106,33 @@ async fn register(
             profile,
         })
         .await?;
-    let Reply::Registered(record) = reply else {
-        return Err(ApiError::Empty(StatusCode::UNAUTHORIZED));
+    let record = match reply {
+        Reply::Registered(record) => record,
+        Reply::WalletInUse { by, seen } => return Ok(wallet_in_use(worker, &by, seen)),
+        _ => return Err(ApiError::Empty(StatusCode::UNAUTHORIZED)),
     };
     let (participating, computing) = api
         .inbox
         .look(move |engine| engine.tasks_of(worker))
         .await?;
     let body = axum::Json(registered(&record, participating, computing)).into_response();
-    Ok(granting(features(&headers), body))
+    Ok(granting(features, body))
+}
+
+/// 409 for the second of two workers with one wallet. It is taken once the first one has fallen silent.
+fn wallet_in_use(worker: Address, by: &str, seen: Timestamp) -> Response {
+    let ago = now().since(seen).as_secs();
+    let wallet = poco::hex::lower(&worker);
+    tracing::warn!(
+        worker = wallet,
+        name = by,
+        "a second worker with this wallet is not registered"
+    );
+    let text = format!(
+        "the wallet {wallet} is in use: a worker called {by:?} registered with it and was heard of {ago} s ago; give every worker a wallet of \
+         its own, or wait a minute if that one has ended"
+    );
+    (StatusCode::CONFLICT, text).into_response()
 }
 
 /// What a worker says about itself, short enough to be kept and shown.

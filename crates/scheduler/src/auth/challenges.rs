@@ -1,6 +1,6 @@
 //! Challenges that were posed and wait for a signature: one a wallet and purpose, the same text until it expires.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,8 +51,50 @@ struct Posed {
 /// The challenges of one purpose.
 pub(super) struct Challenges {
     purpose: Purpose,
+    /// How many are held at most.
+    most: usize,
     store: Store,
-    held: Mutex<BTreeMap<Address, Posed>>,
+    held: Mutex<Held>,
+}
+
+/// Challenges by wallet, and in the order in which they end: anybody may have one posed, so finding the first to end must stay cheap.
+#[derive(Default)]
+struct Held {
+    by_wallet: BTreeMap<Address, Posed>,
+    by_end: BTreeSet<(Timestamp, Address)>,
+}
+
+impl Held {
+    fn put(&mut self, posed: Posed) {
+        self.remove(posed.wallet);
+        self.by_end.insert((posed.until, posed.wallet));
+        self.by_wallet.insert(posed.wallet, posed);
+    }
+
+    fn remove(&mut self, wallet: Address) {
+        if let Some(posed) = self.by_wallet.remove(&wallet) {
+            self.by_end.remove(&(posed.until, wallet));
+        }
+    }
+
+    fn present(&self, wallet: Address, now: Timestamp) -> Option<&Posed> {
+        self.by_wallet
+            .get(&wallet)
+            .filter(|present| now < present.until)
+    }
+
+    fn first_to_end(&self) -> Option<Address> {
+        self.by_end.first().map(|(_, wallet)| *wallet)
+    }
+
+    /// Forgets what has ended.
+    fn sweep(&mut self, now: Timestamp) {
+        while let Some((until, wallet)) = self.by_end.first().copied()
+            && until <= now
+        {
+            self.remove(wallet);
+        }
+    }
 }
 
 impl Challenges {
@@ -61,14 +103,13 @@ impl Challenges {
             owner: Some(purpose.name().to_owned()),
             ..Select::default()
         };
-        let held = store
-            .select::<Posed>(Collection::Challenges, mine)
-            .await?
-            .into_iter()
-            .map(|found| (found.body.wallet, found.body))
-            .collect();
+        let mut held = Held::default();
+        for found in store.select::<Posed>(Collection::Challenges, mine).await? {
+            held.put(found.body);
+        }
         Ok(Self {
             purpose,
+            most: MOST,
             store,
             held: Mutex::new(held),
         })
@@ -78,16 +119,18 @@ impl Challenges {
     pub(super) async fn of(&self, wallet: Address, now: Timestamp) -> Result<String, StoreError> {
         let (posed, dropped) = {
             let mut held = self.held();
-            if let Some(present) = held.get(&wallet).filter(|present| now < present.until) {
+            if let Some(present) = held.present(wallet, now) {
                 return Ok(present.text.clone());
             }
-            let dropped = if held.len() < MOST {
+            // The one that is replaced makes room by itself.
+            held.remove(wallet);
+            let dropped = if held.by_wallet.len() < self.most {
                 None
             } else {
-                first_to_expire(&held)
+                held.first_to_end()
             };
             if let Some(other) = dropped {
-                held.remove(&other);
+                held.remove(other);
             }
             let until = now.saturating_add(self.purpose.lifetime());
             let posed = Posed {
@@ -95,7 +138,7 @@ impl Challenges {
                 text: draw(),
                 until,
             };
-            held.insert(wallet, posed.clone());
+            held.put(posed.clone());
             (posed, dropped)
         };
         let columns = Columns::default()
@@ -113,8 +156,7 @@ impl Challenges {
     /// The wallet's challenge, if it was posed and has not expired.
     pub(super) fn present(&self, wallet: Address, now: Timestamp) -> Option<String> {
         self.held()
-            .get(&wallet)
-            .filter(|present| now < present.until)
+            .present(wallet, now)
             .map(|present| present.text.clone())
     }
 
@@ -122,10 +164,14 @@ impl Challenges {
     pub(super) async fn remove(&self, wallet: Address, text: &str) -> Result<bool, StoreError> {
         {
             let mut held = self.held();
-            if held.get(&wallet).is_none_or(|present| present.text != text) {
+            if held
+                .by_wallet
+                .get(&wallet)
+                .is_none_or(|present| present.text != text)
+            {
                 return Ok(false);
             }
-            held.remove(&wallet);
+            held.remove(wallet);
         }
         self.store
             .commit(Batch::new().delete(Collection::Challenges, self.key(wallet)))
@@ -135,22 +181,16 @@ impl Challenges {
 
     /// Forgets what has expired, in memory.
     pub(super) fn sweep(&self, now: Timestamp) {
-        self.held().retain(|_, posed| now < posed.until);
+        self.held().sweep(now);
     }
 
     fn key(&self, wallet: Address) -> String {
         format!("{}:{wallet:#x}", self.purpose.name())
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Address, Posed>> {
+    fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn first_to_expire(held: &BTreeMap<Address, Posed>) -> Option<Address> {
-    held.values()
-        .min_by_key(|posed| posed.until)
-        .map(|posed| posed.wallet)
 }
 
 /// 32 random bytes as base64. A text that begins with `0x` is drawn again: peers disagree on what it means (spec
@@ -216,6 +256,36 @@ mod tests {
         assert!(logins.remove(ANN, &text).await.unwrap());
         assert!(!logins.remove(ANN, &text).await.unwrap());
         assert_ne!(logins.of(ANN, start).await.unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_costs_bounded_memory_and_only_the_oldest_challenge() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let logins = Challenges {
+            most: 3,
+            ..Challenges::open(store.clone(), Purpose::WorkerLogin)
+                .await
+                .unwrap()
+        };
+        let at = |seconds: u64| Timestamp::from_secs(1_000 + seconds);
+        for seconds in 0..6_u8 {
+            let stranger = Address::repeat_byte(seconds);
+            logins.of(stranger, at(seconds.into())).await.unwrap();
+        }
+        let genuine = logins.of(ANN, at(6)).await.unwrap();
+        assert_eq!(logins.present(ANN, at(7)), Some(genuine));
+        assert_eq!(logins.present(Address::repeat_byte(3), at(7)), None);
+        assert!(logins.present(Address::repeat_byte(4), at(7)).is_some());
+        assert_eq!(logins.held().by_wallet.len(), 3);
+        let stored = store
+            .select::<Posed>(Collection::Challenges, Select::default())
+            .await
+            .unwrap();
+        assert_eq!(stored.len(), 3, "the disk is bounded too");
+        logins.sweep(at(305));
+        let held = logins.held();
+        assert_eq!((held.by_wallet.len(), held.by_end.len()), (1, 1));
     }
 
     #[tokio::test]

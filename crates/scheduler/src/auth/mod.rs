@@ -112,9 +112,15 @@ impl Auth {
             .map_or(Login::Refused, Login::Token))
     }
 
-    /// The wallet that a worker's `Authorization` header speaks for.
+    /// The wallet that a worker's `Authorization` header speaks for. Tokens outlive a restart, and the list may be another since: a wallet
+    /// that was taken off it is let in no more, as with the original, whose tokens end with the process.
     pub(crate) fn worker(&self, header: &str) -> Result<Address, TokenError> {
-        self.tokens.wallet(header, now())
+        let wallet = self.tokens.wallet(header, now())?;
+        if self.is_allowed(wallet) {
+            Ok(wallet)
+        } else {
+            Err(TokenError::TakenOff)
+        }
     }
 
     /// The challenge for reading logs, good for 60 minutes and for any number of reads (spec scheduler-api Q3).
@@ -153,3 +159,6 @@ impl Auth {
         self.store.commit(expired).await.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ use store::{Batch, Collection, Store, StoreError};
 
 /// How long a token is good, in seconds.
 const LIFETIME: u64 = 3600;
+/// Bytes of a key. A shorter one is none.
+const KEY_BYTES: usize = 128;
 /// Where the key lies.
 const KEY: &str = "worker-tokens";
 
@@ -25,6 +27,9 @@ pub(crate) enum TokenError {
     /// Not signed by this pool, for another audience, or expired.
     #[error("the token is not of this scheduler, or has expired")]
     NotValid,
+    /// Good, but of a wallet that may not work here any more.
+    #[error("the token's wallet is not on the list of workers any more")]
+    TakenOff,
 }
 
 /// Members in the order in which the original writes them.
@@ -47,10 +52,16 @@ impl Tokens {
     /// With the key in the store, made and stored on the first start.
     pub(super) async fn open(store: &Store, version: &str) -> Result<Self, StoreError> {
         let stored: Option<String> = store.get(Collection::Keys, KEY).await?;
-        let key = match stored.and_then(|text| STANDARD.decode(text).ok()) {
-            Some(key) => key,
-            None => {
-                let mut key = vec![0_u8; 128];
+        let stored = stored.map(|text| STANDARD.decode(text).unwrap_or_default());
+        let key = match stored {
+            Some(key) if key.len() >= KEY_BYTES => key,
+            broken => {
+                if broken.is_some() {
+                    tracing::error!(
+                        "the key of workers' tokens is broken; a new one is made, and every worker logs in again"
+                    );
+                }
+                let mut key = vec![0_u8; KEY_BYTES];
                 rand::rng().fill_bytes(&mut key);
                 store
                     .commit(Batch::new().put(Collection::Keys, KEY, &STANDARD.encode(&key)))

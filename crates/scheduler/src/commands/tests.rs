@@ -6,8 +6,8 @@ use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use axum::routing::post;
 use axum::{Json, Router};
-use chain::outbox::Stage;
-use chain::{MemoryOutboxStore, Node, Outbox, OutboxRecord, OutboxSettings, OutboxStore as _};
+use chain::outbox::{Stage, StoreFuture};
+use chain::{MemoryOutboxStore, Node, Outbox, OutboxRecord, OutboxSettings, OutboxStore};
 use engine::Purpose;
 use poco::ids::DealId;
 use serde_json::{Value, json};
@@ -20,11 +20,20 @@ fn hub(node: Url) -> Hub {
 }
 
 /// Commands whose outbox holds `settled`, at a chain that nobody can reach.
-async fn commands(settled: OutboxRecord) -> Commands {
-    let nowhere: Url = "http://127.0.0.1:9".parse().unwrap();
-    let wallet = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
+async fn commands(settled: Option<OutboxRecord>) -> Commands {
     let store = Arc::new(MemoryOutboxStore::default());
-    store.put(wallet.address(), vec![settled]).await.unwrap();
+    let settled = settled.into_iter().collect();
+    store.put(wallet().address(), settled).await.unwrap();
+    commands_with(store).await
+}
+
+fn wallet() -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&[7; 32]).unwrap()
+}
+
+async fn commands_with(store: Arc<dyn OutboxStore>) -> Commands {
+    let nowhere: Url = "http://127.0.0.1:9".parse().unwrap();
+    let wallet = wallet();
     let hub = hub(nowhere.clone());
     let settings = OutboxSettings::new(Duration::from_millis(100));
     let (outbox, work) = Outbox::start(hub.node().clone(), wallet.clone(), store, settings)
@@ -36,6 +45,7 @@ async fn commands(settled: OutboxRecord) -> Commands {
         hub,
         authorizer: Arc::new(Authorizer::new(wallet, Default::default())),
         proxy: nowhere,
+        proxy_reach: Reach::public(),
         inbox: crate::inbox::open().0,
         running: TaskTracker::new(),
         shutdown: Shutdown::new(),
@@ -63,14 +73,16 @@ async fn what_was_sent_under_a_key_is_waited_for_even_if_another_payload_is_want
             .into(),
             gas: GasPolicy::estimated(),
             deadline: None,
+            joins: None,
         },
         accepted: Timestamp::from_secs(1),
+        together: None,
         stage: Stage::Settled {
             outcome: chain::Outcome::Expired,
             watched: None,
         },
     };
-    let commands = commands(sent).await;
+    let commands = commands(Some(sent)).await;
     // Somebody else initialised the task meanwhile.
     let action = Action::Claim {
         deal: DEAL,
@@ -79,6 +91,125 @@ async fn what_was_sent_under_a_key_is_waited_for_even_if_another_payload_is_want
     };
     let outcome = commands.transact(key, action, "").await.unwrap();
     assert_eq!(outcome, Outcome::Expired);
+}
+
+#[tokio::test]
+async fn a_deal_cannot_send_the_scheduler_into_its_own_network_except_to_the_pools_own_proxy() {
+    // worker S15
+    let commands = commands(None).await;
+    let task = TaskId::of(DEAL, 0);
+    let asks = |named: &str| {
+        let client = commands.proxy_of(task, Some(named.to_owned())).unwrap();
+        client.map(|client| client.base().to_string())
+    };
+    // The pool's own is on this machine here, at port 9.
+    for own in ["", " ", "http://127.0.0.1:9", " http://127.0.0.1:9/ "] {
+        assert_eq!(asks(own).as_deref(), Some("http://127.0.0.1:9/"), "{own:?}");
+    }
+    for refused in [
+        "http://127.0.0.1:10",
+        "https://127.0.0.1:9",
+        "http://169.254.169.254/latest",
+        "http://[::1]:9",
+        "ftp://example.org",
+        "proxy.example.org",
+    ] {
+        assert_eq!(asks(refused), None, "{refused}");
+        let named = Some(refused.to_owned());
+        let answer = commands.check_uploaded(task, named).await.unwrap();
+        assert_eq!(answer, Outcome::Uploaded(false), "{refused}");
+    }
+    assert!(asks("https://proxy.example.org").is_some());
+    // A name shows where it leads only when it is connected to.
+    let named = Some("http://localhost:9".to_owned());
+    let answer = commands.check_uploaded(task, named).await.unwrap();
+    assert_eq!(answer, Outcome::Uploaded(false));
+}
+
+/// A store that notes how many records each write has.
+#[derive(Default)]
+struct Noting {
+    inner: MemoryOutboxStore,
+    writes: Mutex<Vec<usize>>,
+}
+
+impl OutboxStore for Noting {
+    fn live(&self, wallet: Address) -> StoreFuture<'_, Vec<OutboxRecord>> {
+        self.inner.live(wallet)
+    }
+
+    fn find(&self, wallet: Address, key: String) -> StoreFuture<'_, Option<OutboxRecord>> {
+        self.inner.find(wallet, key)
+    }
+
+    fn put(&self, wallet: Address, records: Vec<OutboxRecord>) -> StoreFuture<'_, ()> {
+        self.writes.lock().unwrap().push(records.len());
+        self.inner.put(wallet, records)
+    }
+
+    fn remove(&self, wallet: Address, keys: Vec<String>) -> StoreFuture<'_, ()> {
+        self.inner.remove(wallet, keys)
+    }
+}
+
+/// The command to initialise a task, which expired a long time ago.
+fn initialize(index: u64) -> Command {
+    Command {
+        key: CommandKey {
+            purpose: Purpose::Initialize,
+            task: TaskId::of(DEAL, index),
+            attempt: 1,
+        },
+        action: Action::Initialize {
+            deal: DEAL,
+            index,
+            until: Timestamp::from_secs(1),
+        },
+    }
+}
+
+async fn until_all_are_done(commands: &Commands) {
+    commands.inner.running.close();
+    tokio::time::timeout(Duration::from_secs(20), commands.inner.running.wait())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn transactions_of_one_moment_are_handed_over_in_one_write() {
+    let store = Arc::new(Noting::default());
+    let commands = commands_with(store.clone()).await;
+    let all: Vec<Command> = (0..1000).map(initialize).collect();
+    commands.begin(all.clone());
+    // The same again, while they are under way.
+    commands.begin(all);
+    until_all_are_done(&commands).await;
+    let writes = store.writes.lock().unwrap().clone();
+    assert_eq!(writes[0], 1000, "{writes:?}");
+    assert_eq!(
+        writes.iter().sum::<usize>(),
+        2000,
+        "stored, and settled: {writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_handed_over_keeps_no_others_back() {
+    let store = Arc::new(Noting::default());
+    let commands = commands_with(store.clone()).await;
+    let mut other = commands
+        .intent(initialize(3).key, initialize(3).action)
+        .await
+        .unwrap();
+    other.calldata = Bytes::from_static(b"another payload");
+    commands.inner.outbox.submit(other).await.unwrap();
+    commands.begin((0..10).map(initialize).collect());
+    until_all_are_done(&commands).await;
+    for index in 0..10 {
+        let key = initialize(index).key.to_string();
+        let record = commands.inner.outbox.find(&key).await.unwrap();
+        assert!(record.is_some(), "{index}");
+    }
 }
 
 /// Two nodes behind one address: one is at block 10, the other has not seen the task yet and knows no block above 9.

@@ -151,7 +151,10 @@ impl FakeNode {
             let deal = Deal {
                 app: resource(APP),
                 dataset: resource(Address::ZERO),
-                workerpool: resource(POOL),
+                workerpool: Resource {
+                    owner: chain.pool_owner,
+                    ..resource(POOL)
+                },
                 trust: U256::from(trust),
                 category: U256::ZERO,
                 tag: B256::ZERO,
@@ -304,27 +307,35 @@ impl Chain {
         self.nonce += 1;
         let selector: [u8; 4] = input[..4].try_into().unwrap();
         self.mined.push(selector);
-        let log = match selector {
+        let initialized = |dealid: B256, index: U256| {
+            let taskid = TaskId::of(DealId(dealid), index.to()).0;
+            Hub::TaskInitialize {
+                taskid,
+                workerpool: POOL,
+            }
+            .encode_log_data()
+        };
+        let logs = match selector {
             Hub::initializeCall::SELECTOR => {
                 let call = Hub::initializeCall::abi_decode(&input).unwrap();
-                let taskid = TaskId::of(DealId(call.dealid), call.idx.to()).0;
-                Hub::TaskInitialize {
-                    taskid,
-                    workerpool: POOL,
-                }
-                .encode_log_data()
+                vec![initialized(call.dealid, call.idx)]
+            }
+            Hub::initializeArrayCall::SELECTOR => {
+                let call = Hub::initializeArrayCall::abi_decode(&input).unwrap();
+                let each = call.dealids.into_iter().zip(call.idxs);
+                each.map(|(deal, index)| initialized(deal, index)).collect()
             }
             Hub::finalizeCall::SELECTOR => {
                 let call = Hub::finalizeCall::abi_decode(&input).unwrap();
-                Hub::TaskFinalize {
+                let finalized = Hub::TaskFinalize {
                     taskid: call.taskid,
                     results: call.results,
-                }
-                .encode_log_data()
+                };
+                vec![finalized.encode_log_data()]
             }
             other => panic!("this chain has no function {other:02x?}"),
         };
-        let number = self.mine(vec![(log, hash)]);
+        let number = self.mine(logs.into_iter().map(|log| (log, hash)).collect());
         let receipt = json!({"transactionHash": hash, "blockNumber": quantity(number),
             "blockHash": self.blocks[number as usize].hash, "status": "0x1", "gasUsed": "0x5208",
             "effectiveGasPrice": "0x1", "logs": []});

@@ -106,7 +106,10 @@ async fn no_work_is_204_and_work_comes_with_what_was_granted() {
                     StatusCode::NO_CONTENT.into_response()
                 }
                 _ => {
-                    assert_eq!(headers[Features::HEADER].to_str().unwrap(), "wait, events");
+                    assert_eq!(
+                        headers[Features::HEADER].to_str().unwrap(),
+                        "wait, events, caf"
+                    );
                     ([(Features::HEADER, "wait")], WORK).into_response()
                 }
             },
@@ -132,7 +135,7 @@ async fn no_work_is_204_and_work_comes_with_what_was_granted() {
         supply.granted,
         Features {
             wait: true,
-            events: false
+            ..Features::NONE
         }
     );
     assert_eq!(supply.work.unwrap().workerpool_authorization.task_index, 3);

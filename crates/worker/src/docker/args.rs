@@ -58,6 +58,37 @@ mod tests {
     }
 
     #[test]
+    fn characters_of_any_script_are_ordinary_and_so_are_their_spaces() {
+        assert_eq!(
+            tokenise("grüße '日本 語' \"😀 \u{301}\" a\u{a0}b c\u{3000}d"),
+            ["grüße", "日本 語", "😀 \u{301}", "a\u{a0}b", "c\u{3000}d"]
+        );
+        assert_eq!(tokenise("«a b» “c d”"), ["«a", "b»", "“c", "d”"]);
+    }
+
+    #[test]
+    fn what_stands_for_something_in_a_shell_stands_for_itself() {
+        assert_eq!(
+            tokenise("$HOME `id` $(id) a;b |c &d *.? ~ #e >f"),
+            [
+                "$HOME", "`id`", "$(id)", "a;b", "|c", "&d", "*.?", "~", "#e", ">f"
+            ]
+        );
+        assert_eq!(
+            tokenise("--a='b c' \"it's\" 'say \"x\"'"),
+            ["--a=b c", "it's", "say \"x\""]
+        );
+        assert_eq!(tokenise("a\"\" \"\"b \"\" ''"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_megabyte_of_arguments_is_cut_like_any_other() {
+        assert_eq!(tokenise(&"a ".repeat(500_000)).len(), 500_000);
+        assert_eq!(tokenise(&"a".repeat(1 << 20)).len(), 1);
+        assert!(tokenise(&"'".repeat((1 << 20) + 1)).is_empty());
+    }
+
+    #[test]
     fn unbalanced_quotes_leave_no_argument() {
         assert!(tokenise("x \"unbalanced").is_empty());
         // The backslash's effect survives the space.

@@ -1,6 +1,7 @@
 //! One bridge network a slot, made once, in a subnet of ours (spec `devnet.md` §16: the engine's own pools end at 31, and making one
-//! costs 100 ms). Two tasks never share a network, and containers on one do not reach each other. What it never does yet: close the
-//! host, the local network and metadata addresses to the application; that takes packet rules, which come with the sandbox.
+//! costs 100 ms). Two tasks never share a network, and containers on one do not reach each other. What it never does: close the host,
+//! the local networks and metadata addresses to the application; that takes packet rules, which [`super::sandbox`] makes. They know a
+//! worker's networks by the names of their bridges.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,14 +9,19 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
+use serde::{Deserialize, Serialize};
 
 use super::{DockerError, Engine};
 
 /// How many addresses one slot's network has: 2^(32-28).
 const SLOT_PREFIX: u8 = 28;
+const BRIDGE: &str = "com.docker.network.bridge.name";
+/// Which worker a network or a container belongs to.
+pub(super) const WORKER_LABEL: &str = "workerpool.worker";
 
 /// A range of addresses in `a.b.c.d/n` form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Subnet {
     first: u32,
     prefix: u8,
@@ -27,6 +33,28 @@ impl Subnet {
         first: 0x0ad5_0000,
         prefix: 16,
     };
+
+    /// The range of `prefix` that `address` lies in; a prefix beyond 32 is 32.
+    #[must_use]
+    pub fn new(address: Ipv4Addr, prefix: u8) -> Self {
+        let prefix = prefix.min(32);
+        Self {
+            first: mask(u32::from(address), prefix),
+            prefix,
+        }
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn first(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.first)
+    }
+
+    /// How many bits all of its addresses have in common.
+    #[must_use]
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
 
     /// True when the two have an address in common.
     #[must_use]
@@ -71,10 +99,21 @@ impl FromStr for Subnet {
         if prefix > 32 {
             return Err(expected());
         }
-        Ok(Self {
-            first: mask(u32::from(address), prefix),
-            prefix,
-        })
+        Ok(Self::new(address, prefix))
+    }
+}
+
+impl TryFrom<String> for Subnet {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Subnet> for String {
+    fn from(range: Subnet) -> Self {
+        range.to_string()
     }
 }
 
@@ -86,6 +125,19 @@ fn mask(address: u32, prefix: u8) -> u32 {
 #[must_use]
 pub fn name(worker: &str, slot: u32) -> String {
     format!("workerpool-{worker}-{slot}")
+}
+
+/// What the names of the bridges of one worker's networks begin with: a bridge's name has 15 characters at most, so the worker is in it as
+/// a number.
+#[must_use]
+pub fn bridges(worker: &str) -> String {
+    format!("wp{:06x}-", start_of(worker) & 0x00ff_ffff)
+}
+
+/// The bridge of one slot of one worker.
+#[must_use]
+pub fn bridge(worker: &str, slot: u32) -> String {
+    format!("{}{slot}", bridges(worker))
 }
 
 impl Engine {
@@ -101,7 +153,14 @@ impl Engine {
     ) -> Result<String, DockerError> {
         let name = name(worker, slot);
         match self.docker.inspect_network(&name, None).await {
-            Ok(_) => return Ok(name),
+            Ok(found) => {
+                let options = found.options.unwrap_or_default();
+                if options.get(BRIDGE) == Some(&bridge(worker, slot)) {
+                    return Ok(name);
+                }
+                // Made by an earlier version: the packet rules would not know it.
+                self.remove_network(worker, slot).await?;
+            }
             Err(error) => {
                 let error = self.error(format!("look up the network {name}"), error);
                 if !error.is_not_found() {
@@ -119,7 +178,7 @@ impl Engine {
             }
             match self
                 .docker
-                .create_network(request(&name, worker, subnet))
+                .create_network(request(&name, worker, slot, subnet))
                 .await
             {
                 Ok(_) => return Ok(name),
@@ -167,6 +226,29 @@ impl Engine {
             .collect())
     }
 
+    /// The slots of this worker that have a network.
+    ///
+    /// # Errors
+    /// The engine does not answer.
+    pub async fn networks(&self, worker: &str) -> Result<Vec<u32>, DockerError> {
+        let networks = self.docker.list_networks(None).await;
+        let networks = networks.map_err(|error| self.error("list its networks", error))?;
+        let prefix = format!("workerpool-{worker}-");
+        let slot = |name: String| name.strip_prefix(&prefix)?.parse().ok();
+        Ok(networks
+            .into_iter()
+            .filter(|network| {
+                let labels = network.labels.as_ref();
+                labels
+                    .and_then(|labels| labels.get(WORKER_LABEL))
+                    .map(String::as_str)
+                    == Some(worker)
+            })
+            .filter_map(|network| network.name)
+            .filter_map(slot)
+            .collect())
+    }
+
     /// Removes the slot's network; one that is not there is no error.
     ///
     /// # Errors
@@ -187,16 +269,12 @@ impl Engine {
     }
 }
 
-fn request(name: &str, worker: &str, subnet: Subnet) -> NetworkCreateRequest {
+fn request(name: &str, worker: &str, slot: u32, subnet: Subnet) -> NetworkCreateRequest {
     let options = [
-        // A bridge's name has at most 15 characters; packet rules will match on its beginning.
-        (
-            "com.docker.network.bridge.name",
-            format!("wp{:08x}", subnet.first),
-        ),
+        (BRIDGE, bridge(worker, slot)),
         ("com.docker.network.bridge.enable_icc", "false".to_owned()),
     ];
-    let labels = [("workerpool.worker", worker.to_owned())];
+    let labels = [(WORKER_LABEL, worker.to_owned())];
     let owned = |pairs: &[(&str, String)]| -> HashMap<String, String> {
         pairs
             .iter()
@@ -240,6 +318,13 @@ mod tests {
         assert!(!range.slot(0).overlaps(range.slot(1)));
         assert!(range.slot(17).overlaps(range));
         assert!(range.overlaps("0.0.0.0/0".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_bridges_name_fits_and_tells_the_worker() {
+        let name = bridge("a-worker-with-quite-a-long-name", 999_999);
+        assert!(name.len() <= 15 && name.starts_with(&bridges("a-worker-with-quite-a-long-name")));
+        assert_ne!(bridges("ann"), bridges("bob"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 use bollard::models::{DeviceRequest, HostConfig, HostConfigLogConfig};
 use serde::{Deserialize, Serialize};
 
+use super::sandbox::Place;
+
 /// Where an application finds its inputs.
 pub const CONTAINER_INPUT: &str = "/iexec_in";
 /// Where an application leaves its results.
@@ -54,7 +56,7 @@ pub fn host_config(
     limits: &Limits,
     input: &Path,
     output: &Path,
-    network: Option<&str>,
+    place: &Place,
 ) -> HostConfig {
     let bind = |host: &Path, container: &str| format!("{}:{container}", host.display());
     let shared = HostConfig {
@@ -63,12 +65,13 @@ pub fn host_config(
             bind(output, CONTAINER_OUTPUT),
         ]),
         log_config: Some(log_config(limits.logs)),
+        network_mode: place.network.clone(),
+        dns: (!place.dns.is_empty()).then(|| place.dns.clone()),
         ..HostConfig::default()
     };
     match profile {
         Profile::Compat => shared,
         Profile::Default => HostConfig {
-            network_mode: network.map(ToOwned::to_owned),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(
                 KEPT_CAPABILITIES
@@ -144,7 +147,10 @@ mod tests {
             &limits(),
             Path::new("/t/input"),
             Path::new("/t/out"),
-            Some("net"),
+            &Place {
+                network: Some("net".to_owned()),
+                dns: vec!["9.9.9.9".to_owned()],
+            },
         );
         assert_eq!(config.cap_drop, Some(vec!["ALL".to_owned()]));
         assert!(
@@ -167,6 +173,7 @@ mod tests {
             (Some(64), Some(1_500_000_000))
         );
         assert_eq!(config.network_mode.as_deref(), Some("net"));
+        assert_eq!(config.dns, Some(vec!["9.9.9.9".to_owned()]));
     }
 
     #[test]
@@ -177,7 +184,7 @@ mod tests {
                 &limits(),
                 Path::new("/t/input"),
                 Path::new("/t/out"),
-                None,
+                &Place::default(),
             );
             assert_eq!(
                 config.binds,

@@ -2,7 +2,7 @@
 //! output folder's size are watched beside it. A container of exactly this name that is already there is taken over, so that a worker
 //! that was killed finds its run again. It never removes a container by itself: the caller does, once what it left is on the disk.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
@@ -17,9 +17,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::profile::{all_gpus, host_config};
+use super::sandbox::Place;
 pub use super::spool::Streams;
-use super::{DockerError, Engine, Limits, Profile};
-use crate::outputs::size;
+use super::{DockerError, Engine, Limits, Profile, disk};
 
 /// The label that says which task a container works for.
 pub const TASK_LABEL: &str = "workerpool.task";
@@ -43,8 +43,8 @@ pub struct RunRequest {
     pub output: PathBuf,
     /// The host's folder for the two streams, outside what the application sees.
     pub streams: PathBuf,
-    /// The network, where the profile uses one.
-    pub network: Option<String>,
+    /// The network it is put on.
+    pub place: Place,
     /// How tightly it is held.
     pub profile: Profile,
     /// What it may use.
@@ -115,10 +115,10 @@ impl Engine {
     /// # Errors
     /// The engine does not answer, or its files cannot be written. A later call takes the container over.
     pub async fn run(&self, request: &RunRequest) -> Result<Finished, DockerError> {
-        let state = match self.state_of(&request.name).await? {
+        let ran = match self.state_of(&request.name).await? {
             Some(state) if was_started(&state) && !was_cut_short(&state, booted()) => {
                 tracing::info!(container = request.name, status = ?state.status, "taking over a container that is already there");
-                state
+                self.ran_for(&state).await
             }
             other => {
                 if other.is_some() {
@@ -126,17 +126,23 @@ impl Engine {
                 }
                 // A run that was cut short, or whose container somebody removed, left files that this one would not have made.
                 self.empty(&request.output, &request.image).await?;
+                disk::note_given(request).await?;
                 match self.launch(request).await {
                     Ok(()) => {}
                     Err(error @ (DockerError::NoAnswer { .. } | DockerError::Disk { .. })) => {
                         return Err(error);
                     }
+                    // Its network went away under it: that is not the application's doing, and must not become its result.
+                    Err(error) if is_about_the_network(&error) => {
+                        self.remove(&request.name).await?;
+                        return Err(error);
+                    }
                     Err(error) => return Ok(Finished::not_started(error.to_string())),
                 }
-                self.state_of(&request.name).await?.unwrap_or_default()
+                Duration::ZERO
             }
         };
-        let stopped = self.watch(request, &state).await?;
+        let stopped = self.watch(request, ran).await?;
         self.conclude(request, stopped).await
     }
 
@@ -157,7 +163,7 @@ impl Engine {
                     &request.limits,
                     &request.input,
                     &request.output,
-                    request.network.as_deref(),
+                    &request.place,
                 )
             }),
             ..ContainerCreateBody::default()
@@ -172,16 +178,24 @@ impl Engine {
         started.map_err(|error| self.error(format!("start the container {}", request.name), error))
     }
 
-    /// Waits until the container ended; says why if it was this that stopped it.
+    /// How long a container has been running, by the engine's own clock: this machine's may be another one, or be set meanwhile.
+    async fn ran_for(&self, state: &ContainerState) -> Duration {
+        let told = self.docker.info().await.ok();
+        let now = told
+            .and_then(|info| instant(info.system_time.as_deref()?))
+            .unwrap_or_else(now);
+        started_at(state).map_or(Duration::ZERO, |started| now.since(started))
+    }
+
+    /// Waits until the container, which has run for `ran` already, ended; says why if it was this that stopped it.
     async fn watch(
         &self,
         request: &RunRequest,
-        state: &ContainerState,
+        ran: Duration,
     ) -> Result<Option<Ended>, DockerError> {
-        let ran = started_at(state).map_or(Duration::ZERO, |started| now().since(started));
         let exit = self.ended(&request.name);
         let text = self.text_passes(&request.name, request.limits.logs);
-        let disk = self.disk_passes(&request.name, &request.output, request.limits.disk);
+        let disk = self.disk_passes(request);
         tokio::pin!(exit, text, disk);
         let why = tokio::select! {
             () = &mut exit => return Ok(None),
@@ -279,34 +293,6 @@ impl Engine {
         }
     }
 
-    async fn disk_passes(&self, name: &str, output: &Path, limit: u64) {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let folder = output.to_path_buf();
-            let taken = tokio::task::spawn_blocking(move || size::taken(&folder))
-                .await
-                .unwrap_or(0);
-            let options = InspectContainerOptions { size: true };
-            let layer = self
-                .docker
-                .inspect_container(name, Some(options))
-                .await
-                .ok()
-                .and_then(|found| found.size_rw);
-            let layer = u64::try_from(layer.unwrap_or(0)).unwrap_or(0);
-            if taken > limit || layer > limit {
-                tracing::warn!(
-                    container = name,
-                    output_bytes = taken,
-                    layer_bytes = layer,
-                    limit_bytes = limit,
-                    "a container fills the disk"
-                );
-                return;
-            }
-        }
-    }
-
     /// Stops the container at once; one that is not there, or already ended, is no error.
     ///
     /// # Errors
@@ -391,6 +377,17 @@ impl Engine {
             Err(error) => Err(self.error(format!("look up the container {name}"), error)),
         }
     }
+}
+
+fn is_about_the_network(error: &DockerError) -> bool {
+    let DockerError::Refused { reason, .. } = error else {
+        return false;
+    };
+    let reason = reason.to_lowercase();
+    let is_gone = |what: &str| reason.contains(what);
+    (is_gone("network") && is_gone("not found"))
+        || is_gone("cannot join network")
+        || is_gone("no such container")
 }
 
 fn was_started(state: &ContainerState) -> bool {

@@ -125,6 +125,22 @@ mod tests {
     }
 
     #[test]
+    fn a_computed_file_that_is_no_file_holds_nobody_up_and_counts_as_none() {
+        // S5: a pipe would be waited at for ever, a device read for ever.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("computed.json");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(read(folder.path()).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(read(folder.path()).is_err());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(read(folder.path()).is_err());
+    }
+
+    #[test]
     fn a_computed_file_that_is_a_link_out_of_the_folder_counts_as_none() {
         // S4: the original reads whatever the link points to.
         let (inner, outer) = (tempfile::tempdir().unwrap(), folder("{}"));

@@ -228,6 +228,48 @@ mod tests {
     }
 
     #[test]
+    fn pipes_and_links_to_devices_add_nothing_to_a_folders_digest() {
+        // S5
+        let (plain, odd) = (Out::new(&[("r/a", "a")]), Out::new(&[("r/a", "a")]));
+        let made = std::process::Command::new("mkfifo")
+            .arg(odd.path().join("r/pipe"))
+            .status()
+            .unwrap();
+        assert!(made.success());
+        symlink("/dev/zero", odd.path().join("r/zero")).unwrap();
+        symlink("r", odd.path().join("r/round")).unwrap();
+        std::os::unix::net::UnixListener::bind(odd.path().join("r/socket")).unwrap();
+        assert_eq!(
+            plain.digest("/iexec_out/r").unwrap(),
+            odd.digest("/iexec_out/r").unwrap()
+        );
+        assert!(matches!(
+            odd.digest("/iexec_out/r/zero"),
+            Err(OutputError::NoDigest { .. })
+        ));
+    }
+
+    #[test]
+    fn a_link_to_the_folder_itself_stays_in_it_and_a_chain_of_links_out_does_not() {
+        // S4
+        let out = Out::new(&[("r/a", "a")]);
+        symlink(out.path(), out.path().join("self")).unwrap();
+        symlink("../../..", out.path().join("r/far")).unwrap();
+        symlink("r/far/etc/passwd", out.path().join("chain")).unwrap();
+        symlink("loop", out.path().join("loop")).unwrap();
+        assert_eq!(
+            out.digest("/iexec_out/self/r").unwrap(),
+            out.digest("/iexec_out/r").unwrap()
+        );
+        for declared in ["/iexec_out/chain", "/iexec_out/loop", "/iexec_out/r/far"] {
+            assert!(
+                matches!(out.digest(declared), Err(OutputError::NoDigest { .. })),
+                "{declared}"
+            );
+        }
+    }
+
+    #[test]
     fn a_callback_has_the_digest_of_its_bytes_and_none_without_data() {
         let out = Out::new(&[]);
         let data = format!("0x{}01", "00".repeat(31));

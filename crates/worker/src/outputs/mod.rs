@@ -127,6 +127,13 @@ pub enum OutputError {
 }
 
 impl OutputError {
+    /// True when there was no room on this worker's disk, which says nothing about the application.
+    #[must_use]
+    pub fn is_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Disk { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     pub(crate) fn disk(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Disk {
             action,

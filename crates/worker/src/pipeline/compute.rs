@@ -2,13 +2,16 @@
 //! result: an application that fails after it wrote `computed.json` has one. Only a run that was cut short by this worker's own limits
 //! has none, since another worker's limits may be others.
 
+use std::time::Duration;
+
 use wire::message::{ComputeLogs, ReplicateStatusDetails};
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
 use super::work::{Acted, Learned, Work};
 use crate::description::TaskDescription;
 use crate::docker::run::{Ended, Finished, RunRequest};
-use crate::docker::{DockerError, Profile, args, env};
+use crate::docker::{DockerError, args, env};
+use crate::durations::Stage;
 use crate::journal::{Journal, Outcome};
 use crate::outputs::{OutputError, TaskFolder, archive, computed, digest, text};
 use crate::patience::Pauses;
@@ -35,7 +38,9 @@ pub(super) async fn run(work: &Work, journal: &Journal) -> Acted {
         task = %work.task, ended = ?finished.ended, exit_code = finished.exit_code,
         elapsed_ms = finished.elapsed.as_millis() as u64, reason = finished.reason, "the application ended"
     );
-    work.shared.metrics.computed(finished.elapsed);
+    work.shared
+        .metrics
+        .ran(Stage::App, work.task, finished.elapsed);
     if matches!(
         finished.ended,
         Ended::TooMuchText | Ended::TooMuchDisk | Ended::OutOfMemory | Ended::Vanished
@@ -46,22 +51,8 @@ pub(super) async fn run(work: &Work, journal: &Journal) -> Acted {
         .engine
         .open_to_us(&work.folder.iexec_out(), &description.image)
         .await;
-    let (folder, callback, limit) = (
-        work.folder.clone(),
-        description.has_callback(),
-        work.shared.settings.result_bytes,
-    );
-    let kept = finished.clone();
-    let (logs, result) = match tokio::task::spawn_blocking(move || {
-        (logs(&kept), take_result(&folder, &kept, callback, limit))
-    })
-    .await
-    {
-        Ok(taken) => taken,
-        Err(error) => {
-            tracing::error!(task = %work.task, %error, "taking the result broke off");
-            return failed(Cause::PostComputeFailedUnknownIssue).into();
-        }
+    let Some((logs, result)) = take_when_there_is_room(work, description, &finished).await else {
+        return failed(Cause::PostComputeFailedUnknownIssue).into();
     };
     let learned = result.unwrap_or_else(|error| {
         // Logged only, as the original does: the contribution then fails with DETERMINISM_HASH_NOT_FOUND.
@@ -106,39 +97,75 @@ async fn attempt(
     description: &TaskDescription,
 ) -> Result<Option<Finished>, DockerError> {
     let (engine, settings, folder) = (&work.shared.engine, &work.shared.settings, &work.folder);
-    if !engine.has_image(&description.image).await? {
+    let images = &work.shared.images;
+    let Some(image) = images
+        .runnable(&description.image, description.checksum)
+        .await?
+    else {
         return Ok(None);
-    }
+    };
     let made = folder.make();
     made.map_err(|source| DockerError::Disk {
         action: "make",
         path: folder.root().to_path_buf(),
         source,
     })?;
-    let network = match settings.profile {
-        Profile::Default => Some(
-            engine
-                .ensure_network(&settings.name, journal.slot.unwrap_or(0), settings.subnets)
-                .await?,
-        ),
-        Profile::Compat => None,
-    };
+    let place = work.shared.sandbox.place(journal.slot.unwrap_or(0)).await?;
     let request = RunRequest {
         name: container_name(work),
         task: work.task.to_string(),
-        image: description.image.clone(),
+        image,
         arguments: args::tokenise(description.params.args.as_deref().unwrap_or_default()),
         env: env::of(description),
         input: folder.input(),
         output: folder.iexec_out(),
         streams: folder.root().to_path_buf(),
-        network,
-        profile: settings.profile,
-        limits: settings.limits,
+        place,
+        profile: settings.containers.profile,
+        limits: settings.containers.limits,
         gpu: settings.gpu && description.tag.gpu(),
         timeout: description.max_execution,
     };
     engine.run(&request).await.map(Some)
+}
+
+/// Takes logs and result. While the disk is full it waits for room, as long as there is something to contribute to; `None` when that broke
+/// off by a bug.
+async fn take_when_there_is_room(
+    work: &Work,
+    description: &TaskDescription,
+    finished: &Finished,
+) -> Option<(ComputeLogs, Result<Learned, OutputError>)> {
+    let (callback, limit) = (
+        description.has_callback(),
+        work.shared.settings.result_bytes,
+    );
+    let mut pauses = Pauses::between(Duration::from_secs(1), Duration::from_secs(10));
+    loop {
+        let (folder, kept) = (work.folder.clone(), finished.clone());
+        let taking = tokio::task::spawn_blocking(move || {
+            (logs(&kept), take_result(&folder, &kept, callback, limit))
+        });
+        let (logs, result) = match taking.await {
+            Ok(taken) => taken,
+            Err(error) => {
+                tracing::error!(task = %work.task, %error, "taking the result broke off");
+                return None;
+            }
+        };
+        match &result {
+            Err(error) if error.is_full_disk() => {
+                tracing::error!(
+                    task = %work.task, %error,
+                    "no space is left on the disk for a result: free some below IEXEC_WORKER_BASE_DIR; the result waits"
+                );
+                if !pauses.rest(Some(description.contribution_deadline)).await {
+                    return Some((logs, result));
+                }
+            }
+            _ => return Some((logs, result)),
+        }
+    }
 }
 
 fn logs(finished: &Finished) -> ComputeLogs {
@@ -254,6 +281,49 @@ mod tests {
                 .is_some()
         );
         assert!(!folder.iexec_out().join("stdout.txt").exists());
+    }
+
+    #[test]
+    fn a_file_of_a_terabyte_that_holds_nothing_is_refused_before_it_is_read() {
+        // S5: it takes no room on the disk, and would for ever be packed and hashed.
+        let base = tempfile::tempdir().unwrap();
+        let folder = folder(&base);
+        let out = folder.iexec_out();
+        let sparse = std::fs::File::create(out.join("sparse")).unwrap();
+        sparse.set_len(1 << 40).unwrap();
+        std::fs::write(
+            out.join("computed.json"),
+            r#"{"deterministic-output-path":"/iexec_out/sparse"}"#,
+        )
+        .unwrap();
+        let taken = take_result(&folder, &finished(&folder, 0, "hello"), false, 1 << 20);
+        assert!(
+            matches!(taken, Err(OutputError::TooLarge { .. })),
+            "{taken:?}"
+        );
+        assert!(!folder.archive().exists());
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_stream_leaves_no_result() {
+        // S3
+        let base = tempfile::tempdir().unwrap();
+        let folder = folder(&base);
+        std::fs::create_dir(folder.iexec_out().join("stdout.txt")).unwrap();
+        let taken = take_result(&folder, &finished(&folder, 0, "hello"), false, 1 << 20);
+        assert!(matches!(taken, Err(OutputError::Disk { .. })), "{taken:?}");
+    }
+
+    #[test]
+    fn a_callbacks_bytes_are_the_result_and_nothing_else_is() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = folder(&base);
+        let computed = r#"{"callback-data":"0xc0ffee","deterministic-output-path":"/iexec_out"}"#;
+        std::fs::write(folder.iexec_out().join("computed.json"), computed).unwrap();
+        let learned = take_result(&folder, &finished(&folder, 0, ""), true, 1 << 20).unwrap();
+        let digest = alloy_primitives::keccak256([0xc0, 0xff, 0xee]);
+        assert_eq!(learned.digest, Some(digest));
+        assert_eq!(learned.callback_data.as_deref(), Some("0xc0ffee"));
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! Getting what the application needs (spec `worker.md` §5.5). An image that does not come is a result of its own, which every worker
-//! finds alike and contributes; datasets and input files are refused at the start of the task, so there is nothing else to get.
+//! Getting what the application needs (spec `worker.md` §5.5): image, dataset, input files. What does not come is a result of its own,
+//! which every worker finds alike and contributes. A fault of this machine never becomes one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
 use super::work::{Acted, Learned, Work};
-use crate::docker::image::{PullError, pull_timeout};
+use crate::description::TaskDescription;
+use crate::docker::pull::{PullError, pull_timeout};
+use crate::inputs::{self, Downloader};
 use crate::journal::Outcome;
 use crate::outputs::{OutputError, computed, digest};
 use crate::patience::Pauses;
@@ -24,8 +26,8 @@ pub(super) async fn app(work: &Work) -> Acted {
     let settings = &work.shared.settings;
     let limit = pull_timeout(
         description.max_execution,
-        settings.pull_shortest,
-        settings.pull_longest,
+        settings.images.pull_shortest,
+        settings.images.pull_longest,
     );
     let pulled = pull(work, &description.image, limit).await;
     if let Err(error) = &pulled {
@@ -34,6 +36,10 @@ pub(super) async fn app(work: &Work) -> Acted {
     let ours = pulled.is_err_and(|error| error.is_ours());
     // Whatever the pull said: what counts is whether the image is here.
     match has_image(work, &description.image).await {
+        // Where digests are checked another image is not run. Nor is that a result: workers that do not check have one.
+        Some(true) if !is_the_right_one(work, description).await => {
+            failed(Cause::AppImageDownloadFailed).into()
+        }
         Some(true) => Outcome::plain(ReplicateStatus::AppDownloaded).into(),
         Some(false) if !ours => {
             error_hook(
@@ -52,7 +58,7 @@ pub(super) async fn app(work: &Work) -> Acted {
 /// Pulls; a registry that cannot be reached is asked again a few times.
 async fn pull(work: &Work, image: &str, limit: Duration) -> Result<(), PullError> {
     let mut pauses = Pauses::between(Duration::from_secs(2), Duration::from_secs(8));
-    let mut last = work.shared.engine.pull(image, limit).await;
+    let mut last = work.shared.images.pull(image, limit).await;
     for _ in 0..2 {
         match &last {
             Err(error) if error.may_pass() => {
@@ -61,9 +67,18 @@ async fn pull(work: &Work, image: &str, limit: Duration) -> Result<(), PullError
             _ => break,
         }
         pauses.rest(None).await;
-        last = work.shared.engine.pull(image, limit).await;
+        last = work.shared.images.pull(image, limit).await;
     }
     last
+}
+
+/// Whether the image that is here may be run. An engine that is away is asked again when the task computes.
+async fn is_the_right_one(work: &Work, description: &TaskDescription) -> bool {
+    let images = &work.shared.images;
+    let found = images
+        .runnable(&description.image, description.checksum)
+        .await;
+    !matches!(found, Ok(None))
 }
 
 /// `None` when the engine does not answer for a while.
@@ -81,12 +96,43 @@ async fn has_image(work: &Work, image: &str) -> Option<bool> {
     None
 }
 
-/// The start refused every task that has data to download.
+/// Dataset and input files. One that was got in an earlier life of this process is not got again.
 pub(super) async fn data(work: &Work) -> Acted {
-    match work.cannot_contribute(None).await {
-        Some(cause) => Outcome::because(ReplicateStatus::DataDownloadFailed, cause).into(),
-        None => Outcome::plain(ReplicateStatus::DataDownloaded).into(),
+    let failed = |cause| Outcome::because(ReplicateStatus::DataDownloadFailed, cause);
+    let description = match work.description().await {
+        Ok(description) => description,
+        Err(cause) => return failed(cause).into(),
+    };
+    if let Some(cause) = work.cannot_contribute(None).await {
+        return failed(cause).into();
     }
+    if !inputs::are_wanted(description) {
+        return Outcome::plain(ReplicateStatus::DataDownloaded).into();
+    }
+    let settings = &work.shared.settings.downloads;
+    let downloader = match Downloader::new(settings) {
+        Ok(downloader) => downloader,
+        Err(error) => {
+            tracing::error!(task = %work.task, %error, "nothing can be downloaded on this machine");
+            return failed(Cause::PostComputeFailedUnknownIssue).into();
+        }
+    };
+    let began = Instant::now();
+    let fetched = inputs::fetch(&downloader, settings, description, &work.folder).await;
+    let elapsed_ms = began.elapsed().as_millis() as u64;
+    let error = match fetched {
+        Ok(()) => {
+            tracing::info!(task = %work.task, elapsed_ms, "dataset and input files are here");
+            return Outcome::plain(ReplicateStatus::DataDownloaded).into();
+        }
+        Err(error) => error,
+    };
+    tracing::warn!(task = %work.task, elapsed_ms, %error, "the task's data does not come");
+    if error.is_ours() {
+        return failed(Cause::PostComputeFailedUnknownIssue).into();
+    }
+    let status = ReplicateStatus::DataDownloadFailed;
+    error_hook(work, description.has_callback(), status, error.cause()).await
 }
 
 /// Turns a download that failed into a result that can be contributed.

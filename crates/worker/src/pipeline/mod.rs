@@ -27,6 +27,7 @@ use self::report::Reported;
 use self::table::{OnAbort, Reception, Row};
 use self::work::{Acted, Work};
 use crate::abort::{self, Source};
+use crate::contribute_and_finalize;
 use crate::journal::{self, Journal, Phase, Step};
 use crate::slots::Held;
 
@@ -102,6 +103,11 @@ impl Replicate {
             .filter(|_| !(self.journal.resumed && row.step == Step::Start));
         if let Some(doing) = announced {
             match self.announce(row.step, doing).await {
+                Reported::Answer(StatusAnswer::Refused(_))
+                    if row.step == Step::ContributeAndFinalize =>
+                {
+                    return self.go_classic(None).await;
+                }
                 Reported::Answer(StatusAnswer::Refused(_)) => {
                     let notice = Notice {
                         ask: Ask::PleaseAbort,
@@ -124,6 +130,9 @@ impl Replicate {
         };
         chassis::crash::point(acted_point);
         let Acted { outcome, learned } = acted;
+        if learned.classic {
+            return self.go_classic(outcome.cause()).await;
+        }
         tracing::info!(task = %self.work.task, step = ?row.step, status = %outcome.status, cause = outcome.cause().map(Cause::name), "a step is done");
         self.journal.digest = learned.digest.or(self.journal.digest);
         self.journal.callback_data = learned
@@ -133,9 +142,13 @@ impl Replicate {
         self.journal.final_deadline = learned.final_deadline.or(self.journal.final_deadline);
         self.journal.phase = Phase::Acted(Box::new(outcome));
         self.journal.resumed = false;
+        if row.step == Step::Compute {
+            self.journal.slot = None;
+        }
         self.save().await?;
         if row.step == Step::Compute {
-            self.leave_slot().await?;
+            // The result is on the disk and in the journal: the next task may compute while this one is told and goes on the chain.
+            self.slot = None;
         }
         Ok(true)
     }
@@ -156,6 +169,19 @@ impl Replicate {
                 Reported::Answer(StatusAnswer::Accepted(None))
             }
         }
+    }
+
+    /// Contributes alone what was not to be finished in one transaction: not granted any more, or it did not go.
+    async fn go_classic(&mut self, cause: Option<&Cause>) -> Result<bool, StoreError> {
+        tracing::info!(task = %self.work.task, cause = cause.map(Cause::name), "the task goes the classic way");
+        self.journal.classic = true;
+        let notice = Notice {
+            ask: Ask::PleaseContribute,
+            extra: None,
+            source: Source::Answer,
+        };
+        self.begin(Step::Contribute, &notice).await?;
+        Ok(true)
     }
 
     /// Does the step, listening meanwhile.
@@ -186,16 +212,13 @@ impl Replicate {
         }
     }
 
-    /// The container's results are on the disk and in the journal: it goes, and the slot is free for the next task.
-    async fn leave_slot(&mut self) -> Result<(), StoreError> {
-        if let Some(container) = self.journal.container.take()
-            && let Err(error) = self.work.shared.engine.remove(&container).await
+    /// Removes the container once its results are on the disk and in the journal. That takes as long as a report, and is done beside it.
+    async fn remove_container(work: &Work, container: Option<String>) {
+        if let Some(container) = container
+            && let Err(error) = work.shared.engine.remove(&container).await
         {
-            tracing::warn!(task = %self.work.task, container, %error, "a container stays behind");
+            tracing::warn!(task = %work.task, container, %error, "a container stays behind");
         }
-        self.journal.slot = None;
-        self.slot = None;
-        self.save().await
     }
 
     /// Tells the scheduler what the step came to, and writes down its answer. False when the task is over or the worker stops.
@@ -214,7 +237,16 @@ impl Replicate {
             }
         }
         let over = matches!(row.step, Step::Complete | Step::Abort);
-        let next = match report::send(&self.work, &self.journal, &outcome, &self.stop).await {
+        // Written down with the answer; a process that was killed before tries again.
+        let container = self
+            .journal
+            .container
+            .take_if(|_| row.step == Step::Compute);
+        let (reported, ()) = tokio::join!(
+            report::send(&self.work, &self.journal, &outcome, &self.stop),
+            Self::remove_container(&self.work, container)
+        );
+        let next = match reported {
             Reported::Answer(answer) => next_after(answer, &outcome),
             Reported::TooLate if over => Ask::PleaseWait,
             Reported::TooLate => return self.begin_abort(&own_abort()).await,
@@ -223,8 +255,10 @@ impl Replicate {
         chassis::crash::point(told);
         if over {
             journal::forget(&self.work.shared.store, self.work.task).await?;
-            let keys = ["contribute", "reveal"].map(|verb| format!("{verb}:{}", self.work.task));
-            if let Err(error) = self.work.shared.outbox.forget(keys.to_vec()).await {
+            let keys = [Step::Contribute, Step::Reveal, Step::ContributeAndFinalize]
+                .map(|step| self.transaction(step));
+            let keys = keys.into_iter().flatten().collect();
+            if let Err(error) = self.work.shared.outbox.forget(keys).await {
                 tracing::debug!(task = %self.work.task, %error, "the records of the task's transactions stay");
             }
             tracing::info!(task = %self.work.task, status = %outcome.status, "the task is over");
@@ -288,8 +322,25 @@ impl Replicate {
             }
             return self.begin_abort(&notice).await;
         }
+        let alone = step == Step::Contribute && self.journal.step == Step::Compute;
+        let step = if alone && self.work.may_finish_alone(&self.journal).await {
+            Step::ContributeAndFinalize
+        } else {
+            step
+        };
         self.begin(step, &notice).await?;
         Ok(true)
+    }
+
+    /// The outbox's key of a step's transaction.
+    fn transaction(&self, step: Step) -> Option<String> {
+        let task = self.work.task;
+        match step {
+            Step::Contribute => Some(format!("contribute:{task}")),
+            Step::Reveal => Some(format!("reveal:{task}")),
+            Step::ContributeAndFinalize => Some(contribute_and_finalize::key(task)),
+            _ => None,
+        }
     }
 
     async fn begin(&mut self, step: Step, notice: &Notice) -> Result<(), StoreError> {
@@ -302,13 +353,8 @@ impl Replicate {
         if step == Step::Compute {
             self.journal.container = Some(compute::container_name(&self.work));
         }
-        if step == Step::Contribute || step == Step::Reveal {
-            let verb = if step == Step::Contribute {
-                "contribute"
-            } else {
-                "reveal"
-            };
-            self.journal.transaction = Some(format!("{verb}:{}", self.work.task));
+        if let Some(key) = self.transaction(step) {
+            self.journal.transaction = Some(key);
         }
         if step == Step::Reveal {
             self.journal.consensus_block = notice
@@ -364,7 +410,7 @@ fn next_after(answer: StatusAnswer, outcome: &journal::Outcome) -> Ask {
 /// while where it is short.
 async fn stopped(stop: &CancellationToken, step: Step) {
     stop.cancelled().await;
-    if !matches!(step, Step::DownloadApp | Step::Compute) {
+    if !matches!(step, Step::DownloadApp | Step::DownloadData | Step::Compute) {
         tokio::time::sleep(GRACE).await;
     }
 }

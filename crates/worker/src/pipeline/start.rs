@@ -1,11 +1,12 @@
-//! The first step: whether this task can be worked on at all (spec `worker.md` §5.5). Enclaves, datasets, input files and bulk requests
-//! are refused here, before anything is downloaded.
+//! The first step: whether this task can be worked on at all (spec `worker.md` §5.5). What a standard task cannot have (an enclave, an
+//! encrypted result, a bulk request) and what this worker cannot do for it are refused here, before anything is downloaded.
 
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
 use super::work::{Acted, Learned, Work};
 use crate::description::TaskDescription;
 use crate::journal::Outcome;
+use crate::upload;
 
 pub(super) async fn check(work: &Work) -> Acted {
     let failed = |cause| Outcome::because(ReplicateStatus::StartFailed, cause);
@@ -29,7 +30,14 @@ pub(super) async fn check(work: &Work) -> Acted {
                 tracing::warn!(task = %work.task, cause = cause.name(), reason, "this task is refused");
                 failed(cause)
             }
-            None => Outcome::plain(ReplicateStatus::Started),
+            None => match upload::refused_proxy(work, description).await {
+                Some(reason) => {
+                    let cause = Cause::TaskDescriptionInvalid;
+                    tracing::warn!(task = %work.task, cause = cause.name(), reason, "this task is refused: its result could not be uploaded");
+                    failed(cause)
+                }
+                None => Outcome::plain(ReplicateStatus::Started),
+            },
         },
     };
     Acted { outcome, learned }
@@ -66,19 +74,9 @@ fn refusal(
             "an encrypted result needs an enclave",
         ),
         (
-            !description.dataset.is_zero(),
-            Cause::TaskDescriptionInvalid,
-            "datasets are unsupported by this version",
-        ),
-        (
-            !params.input_files.is_empty(),
-            Cause::TaskDescriptionInvalid,
-            "input files are unsupported by this version",
-        ),
-        (
             !params.bulk_cid.is_empty(),
             Cause::TaskDescriptionInvalid,
-            "bulk requests are unsupported by this version",
+            "a bulk request needs an enclave",
         ),
     ];
     rows.into_iter()
@@ -111,7 +109,34 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_cannot_do_is_refused_with_the_protocols_cause() {
+    fn data_callbacks_secrets_and_arguments_of_any_kind_are_taken() {
+        let pool = Address::repeat_byte(5);
+        let data = TaskDescription {
+            dataset: Address::repeat_byte(9),
+            callback: Address::repeat_byte(8),
+            ..standard_task()
+        };
+        assert_eq!(refusal(&data, pool, false), None);
+        // Secrets are an enclave's: a standard application starts without them, as in the original.
+        for params in [
+            r#"{"iexec_input_files":["http://a/b"]}"#,
+            r#"{"iexec_secrets":{"1":"a"}}"#,
+            r#"{"iexec_developer_logger":true}"#,
+            "null",
+            "",
+            "no JSON at all",
+            &"x".repeat(1 << 20),
+        ] {
+            let task = TaskDescription {
+                params: DealParams::parse(params),
+                ..standard_task()
+            };
+            assert_eq!(refusal(&task, pool, false), None);
+        }
+    }
+
+    #[test]
+    fn what_a_standard_task_cannot_have_is_refused_with_the_protocols_cause() {
         let pool = Address::repeat_byte(5);
         let with = |params: &str| TaskDescription {
             params: DealParams::parse(params),
@@ -134,20 +159,9 @@ mod tests {
             ),
             (
                 TaskDescription {
-                    dataset: Address::repeat_byte(9),
-                    ..standard_task()
-                },
-                Cause::TaskDescriptionInvalid,
-            ),
-            (
-                TaskDescription {
                     pool: Address::repeat_byte(6),
                     ..standard_task()
                 },
-                Cause::TaskDescriptionInvalid,
-            ),
-            (
-                with(r#"{"iexec_input_files":["http://a/b"]}"#),
                 Cause::TaskDescriptionInvalid,
             ),
             (

@@ -7,7 +7,7 @@ use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause, TaskNotificat
 
 use super::work::{Acted, Work};
 use crate::journal::{Journal, Outcome, Phase, Step};
-use crate::{abort, complete, contribute, reveal, upload};
+use crate::{abort, complete, contribute, contribute_and_finalize, reveal, upload};
 
 /// What an abort in the middle of a step must undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +42,18 @@ pub struct Row {
     pub on_abort: OnAbort,
     /// Where a test may stop this process: once it is journaled, once acted, once told.
     pub points: [&'static str; 3],
+    /// Where else, in the middle of the step.
+    pub within: &'static [&'static str],
 }
 
 use ReplicateStatus as Is;
 use Step::{
-    Abort, Complete, Compute, Contribute, DownloadApp, DownloadData, Reveal, Start, Upload,
+    Abort, Complete, Compute, Contribute, ContributeAndFinalize, DownloadApp, DownloadData, Reveal,
+    Start, Upload,
 };
 
 /// Every step.
-pub static TABLE: [Row; 9] = [
+pub static TABLE: [Row; 10] = [
     Row {
         step: Start,
         asked_by: Ask::PleaseStart,
@@ -65,6 +68,7 @@ pub static TABLE: [Row; 9] = [
             "worker:start:acted",
             "worker:start:told",
         ],
+        within: &[],
     },
     Row {
         step: DownloadApp,
@@ -80,6 +84,7 @@ pub static TABLE: [Row; 9] = [
             "worker:download-app:acted",
             "worker:download-app:told",
         ],
+        within: &[],
     },
     Row {
         step: DownloadData,
@@ -95,6 +100,7 @@ pub static TABLE: [Row; 9] = [
             "worker:download-data:acted",
             "worker:download-data:told",
         ],
+        within: &[],
     },
     Row {
         step: Compute,
@@ -110,6 +116,7 @@ pub static TABLE: [Row; 9] = [
             "worker:compute:acted",
             "worker:compute:told",
         ],
+        within: &[],
     },
     Row {
         step: Contribute,
@@ -125,6 +132,7 @@ pub static TABLE: [Row; 9] = [
             "worker:contribute:acted",
             "worker:contribute:told",
         ],
+        within: &[],
     },
     Row {
         step: Reveal,
@@ -140,6 +148,7 @@ pub static TABLE: [Row; 9] = [
             "worker:reveal:acted",
             "worker:reveal:told",
         ],
+        within: &[],
     },
     Row {
         step: Upload,
@@ -155,11 +164,33 @@ pub static TABLE: [Row; 9] = [
             "worker:upload:acted",
             "worker:upload:told",
         ],
+        within: &[],
+    },
+    // Asked for with PLEASE_CONTRIBUTE too, where it was agreed on: see `Replicate::receive`.
+    Row {
+        step: ContributeAndFinalize,
+        asked_by: Ask::PleaseContributeAndFinalize,
+        after: &[Compute],
+        doing: Some(Is::ContributeAndFinalizeOngoing),
+        done: Is::ContributeAndFinalizeDone,
+        failed: Is::ContributeAndFinalizeFailed,
+        action: |work, journal| {
+            Box::pin(contribute_and_finalize::contribute_and_finalize(
+                work, journal,
+            ))
+        },
+        on_abort: OnAbort::AskChain,
+        points: [
+            "worker:contribute-and-finalize:begun",
+            "worker:contribute-and-finalize:acted",
+            "worker:contribute-and-finalize:told",
+        ],
+        within: &[contribute_and_finalize::UPLOADED_POINT],
     },
     Row {
         step: Complete,
         asked_by: Ask::PleaseComplete,
-        after: &[Reveal, Upload],
+        after: &[Reveal, Upload, ContributeAndFinalize],
         doing: Some(Is::Completing),
         done: Is::Completed,
         failed: Is::CompleteFailed,
@@ -170,6 +201,7 @@ pub static TABLE: [Row; 9] = [
             "worker:complete:acted",
             "worker:complete:told",
         ],
+        within: &[],
     },
     Row {
         step: Abort,
@@ -182,6 +214,7 @@ pub static TABLE: [Row; 9] = [
             Contribute,
             Reveal,
             Upload,
+            ContributeAndFinalize,
         ],
         doing: None,
         done: Is::Aborted,
@@ -193,6 +226,7 @@ pub static TABLE: [Row; 9] = [
             "worker:abort:acted",
             "worker:abort:told",
         ],
+        within: &[],
     },
 ];
 
@@ -208,6 +242,7 @@ pub fn row(step: Step) -> &'static Row {
         contribute,
         reveal,
         upload,
+        alone,
         complete,
         abort,
     ] = &TABLE;
@@ -219,6 +254,7 @@ pub fn row(step: Step) -> &'static Row {
         Contribute => contribute,
         Reveal => reveal,
         Upload => upload,
+        ContributeAndFinalize => alone,
         Complete => complete,
         Abort => abort,
     }
@@ -269,7 +305,7 @@ pub fn receive(journal: &Journal, notification: Ask) -> Reception {
         };
     }
     // Asked again for what it has told: the scheduler does not know it. The chain or the proxy says that it is so already.
-    if step == journal.step && told && matches!(step, Contribute | Reveal | Upload | Complete) {
+    if step == journal.step && told && is_repeatable(step) {
         return Reception::Begin(step);
     }
     // A contribution is asked for while the task is still being worked on, and so on: the steps in between come by themselves.
@@ -278,6 +314,14 @@ pub fn receive(journal: &Journal, notification: Ask) -> Reception {
     } else {
         Reception::Ignore
     }
+}
+
+/// Steps that find out by themselves what was done before.
+const fn is_repeatable(step: Step) -> bool {
+    matches!(
+        step,
+        Contribute | Reveal | Upload | ContributeAndFinalize | Complete
+    )
 }
 
 /// What the scheduler would have answered to an outcome that it already knows (spec `scheduler-api.md` §6.3). Its `PLEASE_WAIT` to a
@@ -304,6 +348,7 @@ pub fn next_when_known(outcome: &Outcome) -> Ask {
         | Is::ContributeFailed
         | Is::RevealFailed
         | Is::ResultUploadFailed
+        | Is::ContributeAndFinalizeFailed
         | Is::CompleteFailed => Ask::PleaseAbort,
         _ => Ask::PleaseWait,
     }
@@ -321,7 +366,12 @@ mod tests {
             assert!(TABLE[..at].iter().all(|earlier| earlier.step < entry.step));
         }
         let mut points = vec![crate::ASSIGNED_POINT];
-        points.extend(TABLE.iter().flat_map(|row| row.points));
+        for row in &TABLE {
+            let [begun, acted, told] = row.points;
+            points.push(begun);
+            points.extend(row.within);
+            points.extend([acted, told]);
+        }
         points.extend(chain::outbox::PROBES);
         assert_eq!(crate::CRASH_POINTS, points);
     }
@@ -354,6 +404,11 @@ mod tests {
                     Some(S::ResultUploading),
                     S::ResultUploaded,
                     S::ResultUploadFailed
+                ),
+                (
+                    Some(S::ContributeAndFinalizeOngoing),
+                    S::ContributeAndFinalizeDone,
+                    S::ContributeAndFinalizeFailed
                 ),
                 (Some(S::Completing), S::Completed, S::CompleteFailed),
                 (None, S::Aborted, S::Aborted),
@@ -395,6 +450,24 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_is_finished_alone_is_neither_contributed_nor_revealed_beside_it() {
+        let told = Phase::Told(Ask::PleaseWait);
+        for phase in [Phase::Begun, told.clone()] {
+            let journal = journal_at(ContributeAndFinalize, phase);
+            for ask in [Ask::PleaseContribute, Ask::PleaseReveal, Ask::PleaseUpload] {
+                assert_eq!(receive(&journal, ask), Reception::Ignore, "{ask}");
+            }
+        }
+        let complete = |phase| {
+            let journal = journal_at(ContributeAndFinalize, phase);
+            receive(&journal, Ask::PleaseComplete)
+        };
+        // The scheduler sees the end on the chain before it hears of it.
+        assert_eq!(complete(Phase::Begun), Reception::Later);
+        assert_eq!(complete(told), Reception::Begin(Complete));
+    }
+
+    #[test]
     fn an_abort_is_received_at_every_step_but_the_last() {
         for step in [
             Start,
@@ -404,6 +477,7 @@ mod tests {
             Contribute,
             Reveal,
             Upload,
+            ContributeAndFinalize,
         ] {
             for phase in [Phase::Begun, Phase::Told(Ask::PleaseWait)] {
                 assert_eq!(

@@ -131,6 +131,9 @@ impl Watch {
 
 fn judge(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
     use TaskAbortCause::{ConsensusReached, ContributionTimeout, Unknown};
+    if journal.step == Step::ContributeAndFinalize {
+        return judge_alone(journal, seen, now);
+    }
     let revealed = journal.step >= Step::Reveal;
     let failed =
         journal.step == Step::Reveal && journal.reported == Some(ReplicateStatus::RevealFailed);
@@ -158,6 +161,23 @@ fn judge(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
             }
         }
         ChainTaskStatus::Active if now >= seen.contribution_deadline.saturating_add(MARGIN) => {
+            Verdict::Abort(ContributionTimeout)
+        }
+        _ => Verdict::Wait,
+    }
+}
+
+/// What is due for a task that was finished with one transaction, or was to be.
+fn judge_alone(journal: &Journal, seen: &Seen, now: Timestamp) -> Verdict {
+    use TaskAbortCause::{ConsensusReached, ContributionTimeout, Unknown};
+    let done = journal.reported == Some(ReplicateStatus::ContributeAndFinalizeDone);
+    match seen.status {
+        ChainTaskStatus::Completed if done => Verdict::Complete,
+        // Somebody else's work.
+        ChainTaskStatus::Completed | ChainTaskStatus::Revealing => Verdict::Abort(ConsensusReached),
+        ChainTaskStatus::Failed => Verdict::Abort(Unknown),
+        // The chain may have dropped its block: it comes back as long as contributions are taken.
+        _ if now >= seen.contribution_deadline.saturating_add(MARGIN) => {
             Verdict::Abort(ContributionTimeout)
         }
         _ => Verdict::Wait,
@@ -258,6 +278,29 @@ mod tests {
                 Timestamp::from_secs(2120)
             ),
             Verdict::Abort(TaskAbortCause::Unknown)
+        );
+    }
+
+    #[test]
+    fn a_task_finished_with_one_transaction_is_cleaned_up_and_one_that_others_finished_given_up() {
+        let ours = Journal {
+            reported: Some(ReplicateStatus::ContributeAndFinalizeDone),
+            ..journal(Step::ContributeAndFinalize)
+        };
+        let at = |journal: &Journal, status, seconds| {
+            let seen = seen(status, B256::ZERO);
+            judge(journal, &seen, Timestamp::from_secs(seconds))
+        };
+        let theirs = journal(Step::ContributeAndFinalize);
+        let lost = Verdict::Abort(TaskAbortCause::ConsensusReached);
+        assert_eq!(at(&ours, ChainTaskStatus::Completed, 0), Verdict::Complete);
+        assert_eq!(at(&theirs, ChainTaskStatus::Completed, 0), lost);
+        assert_eq!(at(&ours, ChainTaskStatus::Revealing, 0), lost);
+        // Its block was dropped, and it waits to be mined again.
+        assert_eq!(at(&ours, ChainTaskStatus::Active, 1100), Verdict::Wait);
+        assert_eq!(
+            at(&ours, ChainTaskStatus::Active, 1120),
+            Verdict::Abort(TaskAbortCause::ContributionTimeout)
         );
     }
 

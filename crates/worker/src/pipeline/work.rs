@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use alloy_primitives::U256;
 use alloy_signer_local::PrivateKeySigner;
 use chain::{Hub, OutboxHandle};
 use poco::ids::TaskId;
@@ -16,13 +18,17 @@ use wire::status::ReplicateStatusCause as Cause;
 use crate::config::Settings;
 use crate::description::TaskDescription;
 use crate::docker::Engine;
+use crate::docker::cache::ImageCache;
+use crate::docker::sandbox::Sandbox;
 use crate::guards::{self, ChainFacts, Facts};
-use crate::journal::{Journal, Outcome};
+use crate::journal::{Journal, Outcome, Step};
 use crate::metrics::Metrics;
+use crate::newest::Newest;
 use crate::outputs::TaskFolder;
 use crate::session::Session;
 use crate::slots::Slots;
-use crate::{clock, patience};
+use crate::stake::StakeWanted;
+use crate::{clock, contribute_and_finalize, patience, upload};
 
 /// What all tasks of this worker share.
 pub struct Shared {
@@ -38,10 +44,16 @@ pub struct Shared {
     pub outbox: OutboxHandle,
     /// The containers.
     pub engine: Engine,
+    /// The networks of applications.
+    pub sandbox: Sandbox,
+    /// The applications' images.
+    pub images: ImageCache,
     /// The journals.
     pub store: Store,
     /// The slots.
     pub slots: Slots,
+    /// The newest block, where the node pushes it.
+    pub newest: Newest,
     /// What is counted.
     pub metrics: Metrics,
     /// The pool's own result proxy.
@@ -50,8 +62,14 @@ pub struct Shared {
     pub sidechain: bool,
     /// About how long a block takes.
     pub block_time: Duration,
+    /// What a task locked for which the wallet had too little stake, until it has that much.
+    pub stake_wanted: StakeWanted,
     /// The scheduler pushes notifications, so the chain need not be watched for them.
     pub pushed: std::sync::atomic::AtomicBool,
+    /// The scheduler lets tasks be finished with one transaction where they allow it.
+    pub caf: std::sync::atomic::AtomicBool,
+    /// Result proxies that took no result before its contribution.
+    pub early: upload::EarlyRefusals,
 }
 
 impl Shared {
@@ -63,6 +81,9 @@ impl Shared {
 
     /// The newest block; `None` when the chain does not answer.
     pub async fn head(&self) -> Option<BlockNumber> {
+        if let Some(pushed) = self.newest.block() {
+            return Some(pushed);
+        }
         patience::read("latest block", self.block_time, || self.hub.node().head())
             .await
             .map(|head| BlockNumber(head.number.0))
@@ -120,6 +141,8 @@ pub struct Learned {
     pub image: Option<String>,
     /// When the chain forgets the task.
     pub final_deadline: Option<poco::units::Timestamp>,
+    /// It did not go with one transaction, and may still go the classic way: the outcome is not reported.
+    pub classic: bool,
 }
 
 impl From<Outcome> for Acted {
@@ -166,36 +189,88 @@ impl Work {
         self.description.get_or_try_init(read).await
     }
 
+    /// Whether the task may be finished with one transaction: both sides agreed, its deal allows it, and there is a result and time.
+    pub async fn may_finish_alone(&self, journal: &Journal) -> bool {
+        if journal.classic || journal.digest.is_none() || !self.shared.caf.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.description().await.is_ok_and(|description| {
+            let eligible = contribute_and_finalize::is_eligible(description);
+            let until = contribute_and_finalize::upload_until(description, self.shared.block_time);
+            eligible && clock::now() < until
+        })
+    }
+
+    /// Whether a contribution to the task will lock stake, as far as is known now.
+    fn locks_stake(&self, journal: Option<&Journal>, description: &TaskDescription) -> bool {
+        let classic = journal.is_some_and(|one| one.classic || one.step == Step::Contribute);
+        let granted = self.shared.caf.load(Ordering::Relaxed);
+        classic || !granted || !contribute_and_finalize::is_eligible(description)
+    }
+
     /// Why this worker cannot contribute now, read from the chain (spec `worker.md` §5.4). A chain that is away is waited for as long as
     /// there is something to contribute to.
     pub async fn cannot_contribute(&self, journal: Option<&Journal>) -> Option<Cause> {
         let wallet = self.shared.session.wallet();
-        let chain = self.chain_facts().await;
+        let chain = self.chain_facts(journal).await;
         let authorized =
             journal.is_none_or(|journal| !journal.authorization.signature.value.is_empty());
-        guards::cannot_contribute(&Facts {
+        let facts = Facts {
             authorized,
             chain,
             wallet,
             now: clock::now(),
-        })
+        };
+        let cause = guards::cannot_contribute(&facts);
+        if let (Some(Cause::StakeTooLow), Some(chain)) = (&cause, &facts.chain) {
+            let wanted = &self.shared.stake_wanted;
+            wanted.note(self.task, wallet, chain.deposit, chain.worker_stake);
+        }
+        cause
     }
 
-    async fn chain_facts(&self) -> Option<ChainFacts> {
+    /// The task as the chain has it. One that is not there was there when its authorization was checked: the chain took blocks back, or
+    /// the node is behind, and it is waited for until nothing can be contributed to it any more.
+    pub(crate) async fn task_on_chain(&self, until: Timestamp) -> Option<poco::contracts::Task> {
+        let shared = &self.shared;
+        let mut pauses = patience::Pauses::between(shared.block_time, Duration::from_secs(10));
+        loop {
+            let read = || shared.hub.task(self.task);
+            match patience::read_until("task", shared.block_time, Some(until), read).await? {
+                Some(task) => return Some(task),
+                None => tracing::warn!(
+                    task = %self.task,
+                    "the chain does not have the task any more: it took blocks back, or the node is behind; waiting for it"
+                ),
+            }
+            if !pauses.rest(Some(until)).await {
+                return None;
+            }
+        }
+    }
+
+    async fn chain_facts(&self, journal: Option<&Journal>) -> Option<ChainFacts> {
         let shared = &self.shared;
         let description = self.description().await.ok()?;
         let wallet = shared.session.wallet();
         let (pause, until) = (shared.block_time, Some(description.contribution_deadline));
-        let task =
-            patience::read_until("task", pause, until, || shared.hub.task(self.task)).await??;
-        let account =
-            patience::read_until("account", pause, until, || shared.hub.account(wallet)).await?;
+        let task = self
+            .task_on_chain(description.contribution_deadline)
+            .await?;
+        let (deposit, worker_stake) = if self.locks_stake(journal, description) {
+            let account =
+                patience::read_until("account", pause, until, || shared.hub.account(wallet))
+                    .await?;
+            (account.stake, description.worker_stake)
+        } else {
+            (U256::ZERO, U256::ZERO)
+        };
         Some(ChainFacts {
             status: task.status.try_into().ok()?,
             contribution_deadline: crate::description::seconds(task.contributionDeadline),
             contributors: task.contributors,
-            deposit: account.stake,
-            worker_stake: description.worker_stake,
+            deposit,
+            worker_stake,
         })
     }
 }

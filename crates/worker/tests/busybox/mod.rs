@@ -19,6 +19,7 @@ pub(crate) fn docker() -> Docker {
 }
 
 /// Imports a tar of `bin/busybox`, with links for the shell, as `image` (`name:tag`), unless that is there already.
+#[allow(dead_code, reason = "not every test runs something")]
 pub(crate) async fn import(image: &str) {
     if docker().inspect_image(image).await.is_ok() {
         return;
@@ -35,6 +36,19 @@ pub(crate) async fn import(image: &str) {
     tar.extend(header("bin/sh", 0, 0o777, b'2', "busybox"));
     tar.extend(header("bin/chmod", 0, 0o777, b'2', "busybox"));
     tar.resize(tar.len() + 1024, 0);
+    send(image, tar).await;
+}
+
+/// Imports a tar of nothing but a file with this text, as `image` (`name:tag`).
+#[allow(dead_code, reason = "not every test needs images of its own")]
+pub(crate) async fn import_file(image: &str, text: &[u8]) {
+    let mut tar = header("file", text.len(), 0o644, b'0', "").to_vec();
+    tar.extend(text);
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    send(image, tar).await;
+}
+
+async fn send(image: &str, tar: Vec<u8>) {
     let (repo, tag) = image.rsplit_once(':').unwrap();
     let options = CreateImageOptions {
         from_src: Some("-".to_owned()),

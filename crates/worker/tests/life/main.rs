@@ -8,6 +8,7 @@
     reason = "tests stop at what cannot happen"
 )]
 
+mod alone;
 #[path = "../busybox/mod.rs"]
 mod busybox;
 mod scheduler;

@@ -30,6 +30,22 @@ pub(crate) struct Scheduler {
     pub(crate) told: watch::Sender<Vec<ReplicateStatusUpdate>>,
     pub(crate) notices: watch::Sender<Vec<Value>>,
     pub(crate) archive: Mutex<Option<Vec<u8>>>,
+    pub(crate) caf: Mutex<Caf>,
+    /// Uploads are answered once this is true.
+    pub(crate) uploads: watch::Sender<bool>,
+}
+
+/// How scheduler and result proxy stand to contribute-and-finalize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caf {
+    /// As an original: the scheduler never heard of it.
+    Unknown,
+    /// Granted, and every early result is taken.
+    Granted,
+    /// Granted when the worker registered, and refused when it comes to it.
+    Refused,
+    /// Granted, with a result proxy of the original, which takes revealed results only.
+    LateProxy,
 }
 
 impl Scheduler {
@@ -39,6 +55,16 @@ impl Scheduler {
             .iter()
             .filter_map(|update| update.status)
             .collect()
+    }
+
+    /// The task as the chain has it.
+    pub(crate) async fn chain_task(&self) -> poco::contracts::Task {
+        let url = self.chain.rpc_url().parse().unwrap();
+        let hub = chain::Hub::new(
+            chain::Node::new(vec![url], None).unwrap(),
+            self.chain.addresses().contracts.hub,
+        );
+        hub.task(self.task).await.unwrap().unwrap()
     }
 
     pub(crate) fn notify(&self, kind: &str, block: u64) {
@@ -56,6 +82,9 @@ impl Scheduler {
         let status = update.status.unwrap();
         if self.statuses().contains(&status) {
             return (StatusCode::ALREADY_REPORTED, Json("PLEASE_WAIT")).into_response();
+        }
+        if status == Is::ContributeAndFinalizeOngoing && *self.caf.lock().unwrap() == Caf::Refused {
+            return (StatusCode::ACCEPTED, Json("PLEASE_ABORT")).into_response();
         }
         let details = update.details.clone().unwrap_or_default();
         self.told.send_modify(|told| told.push(update));
@@ -87,12 +116,19 @@ impl Scheduler {
                 self.notify("PLEASE_COMPLETE", 0);
                 "PLEASE_WAIT"
             }
+            Is::ContributeAndFinalizeDone => {
+                self.notify("PLEASE_COMPLETE", 0);
+                "PLEASE_WAIT"
+            }
             Is::AppDownloadFailed if details.cause == Some(Cause::AppImageDownloadFailed) => {
                 "PLEASE_CONTRIBUTE"
             }
             Is::Completed => "PLEASE_WAIT",
             Is::Aborted => return StatusCode::OK.into_response(),
-            Is::StartFailed | Is::ContributeFailed | Is::RevealFailed => "PLEASE_ABORT",
+            Is::StartFailed
+            | Is::ContributeFailed
+            | Is::RevealFailed
+            | Is::ContributeAndFinalizeFailed => "PLEASE_ABORT",
             _ => "PLEASE_CONTINUE",
         };
         Json(answer).into_response()
@@ -162,8 +198,21 @@ pub(crate) fn routes(scheduler: Arc<Scheduler>) -> Router {
         })
     };
     let upload = |State(scheduler): Of, Json(result): Json<wire::message::ResultModel>| async move {
+        let mut open = scheduler.uploads.subscribe();
+        drop(open.wait_for(|open| *open).await.unwrap());
+        let late = *scheduler.caf.lock().unwrap() == Caf::LateProxy;
+        if late && scheduler.chain_task().await.status != 2 {
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
         *scheduler.archive.lock().unwrap() = Some(result.zip);
-        "/ipfs/QmTest"
+        "/ipfs/QmTest".into_response()
+    };
+    let register = |State(scheduler): Of| async move {
+        let features = match *scheduler.caf.lock().unwrap() {
+            Caf::Unknown => "events",
+            _ => "events, caf",
+        };
+        ([("workerpool-features", features)], Json(json!({})))
     };
     let hash = |State(scheduler): Of, Path(_): Path<String>| async move {
         let there = scheduler.archive.lock().unwrap().is_some();
@@ -182,10 +231,7 @@ pub(crate) fn routes(scheduler: Arc<Scheduler>) -> Router {
         )
         .route("/workers/login", post(|| async { "a.jwt" }))
         .route("/workers/ping", post(|| async { "0xhash" }))
-        .route(
-            "/workers/register",
-            post(|| async { ([("workerpool-features", "events")], Json(json!({}))) }),
-        )
+        .route("/workers/register", post(register))
         .route("/workers/events", get(events))
         .route("/replicates/available", get(available))
         .route("/replicates/interrupted", get(interrupted))

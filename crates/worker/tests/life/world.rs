@@ -19,7 +19,7 @@ use wire::message::{Signature, WorkerpoolAuthorization};
 use wire::status::ReplicateStatus as Is;
 
 use crate::busybox;
-use crate::scheduler::{Scheduler, routes};
+use crate::scheduler::{Caf, Scheduler, routes};
 
 const IMAGE: &str = "127.0.0.1:1/workerpool-life:1";
 
@@ -201,6 +201,8 @@ impl World {
             told: watch::Sender::default(),
             notices: watch::Sender::default(),
             archive: Mutex::default(),
+            caf: Mutex::new(Caf::Unknown),
+            uploads: watch::Sender::new(true),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -216,6 +218,12 @@ impl World {
             task,
             name,
         }
+    }
+
+    /// What scheduler and result proxy think of contribute-and-finalize from here on.
+    pub(crate) fn with_caf(self, caf: Caf) -> Self {
+        *self.scheduler.caf.lock().unwrap() = caf;
+        self
     }
 
     pub(crate) async fn start(&self) -> (worker::Running, Shutdown) {
@@ -298,12 +306,7 @@ impl World {
     }
 
     pub(crate) async fn chain_status(&self) -> u8 {
-        let url = self.chain.rpc_url().parse().unwrap();
-        let hub = chain::Hub::new(
-            chain::Node::new(vec![url], None).unwrap(),
-            self.chain.addresses().contracts.hub,
-        );
-        hub.task(self.task).await.unwrap().unwrap().status
+        self.scheduler.chain_task().await.status
     }
 
     /// The uploaded archive's file of that name.

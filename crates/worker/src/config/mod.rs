@@ -1,18 +1,26 @@
 //! The worker's settings (spec `worker.md` §12): every name of the original, the older three of the scheduler's address, and our own
 //! `WORKERPOOL_WORKER_…`. All are read and checked before anything is connected.
 
+mod containers;
+mod ignored;
+mod images;
+mod machine;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use alloy_primitives::Address;
 use chassis::env::{ConfigErrors, Env, Reader, Role, Secret};
 use poco::units::Wei;
 use url::Url;
+use wire::features::Features;
 
-use crate::docker::network::Subnet;
-use crate::docker::{Limits, Profile};
+pub use self::containers::{Containers, Egress, RulesForm};
+pub(crate) use self::images::UNSEEN_DISK_BYTES;
+pub use self::images::{Images, Watermark};
+pub use self::machine::Machine;
 use crate::error_result::Wording;
+use crate::inputs::DownloadSettings;
 
 /// The original's default password. Its key is public.
 const SAMPLE_PASSWORD: &str = "whatever";
@@ -20,30 +28,6 @@ const GIB: u64 = 1 << 30;
 /// A sixteenth less than what a result proxy takes unless told otherwise, for the archive's own records: what it refused would be revealed
 /// already.
 const RESULT_BYTES: u64 = 240 << 20;
-
-/// Names of the original that this version takes no notice of: enclaves, signing in to registries, and what only its framework needs.
-const WITHOUT_EFFECT: [&str; 20] = [
-    "IEXEC_DEVELOPER_LOGGER_ENABLED",
-    "IEXEC_WORKER_TEE_COMPUTE_MAX_HEAP_SIZE_GB",
-    "IEXEC_WORKER_DOCKER_NETWORK_NAME",
-    "WORKER_DOCKEREXTRAHOSTS",
-    "IEXEC_WORKER_DOCKER_REGISTRY_USERNAME_0",
-    "IEXEC_WORKER_DOCKER_REGISTRY_PASSWORD_0",
-    "IEXEC_WORKER_DOCKER_REGISTRY_ADDRESS_1",
-    "IEXEC_WORKER_DOCKER_REGISTRY_USERNAME_1",
-    "IEXEC_WORKER_DOCKER_REGISTRY_PASSWORD_1",
-    "IEXEC_SCONE_SHOW_VERSION",
-    "IEXEC_SCONE_LOG_LEVEL",
-    "IEXEC_WORKER_SCONTAIN_REGISTRY_NAME",
-    "IEXEC_WORKER_SCONTAIN_REGISTRY_USERNAME",
-    "IEXEC_WORKER_SCONTAIN_REGISTRY_PASSWORD",
-    "IEXEC_LAS_PORT",
-    "IEXEC_WORKER_SGX_DRIVER_MODE",
-    "TEE_TDX_SECRETPROVIDERAGENT",
-    "IEXEC_WORKER_METRICS_WINDOW_SIZE",
-    "MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE",
-    "IEXEC_LOG_LEVEL",
-];
 
 /// What an operator sets.
 #[derive(Debug, Clone)]
@@ -74,26 +58,26 @@ pub struct Settings {
     pub wallet: PathBuf,
     /// What opens it.
     pub password: Secret,
-    /// The shortest pull timeout.
-    pub pull_shortest: Duration,
-    /// The longest.
-    pub pull_longest: Duration,
-    /// The container engine's address, where it is not the usual one.
-    pub docker_host: Option<String>,
-    /// How tightly applications are held.
-    pub profile: Profile,
-    /// What one application may use.
-    pub limits: Limits,
+    /// The container engine, and how applications are held.
+    pub containers: Containers,
+    /// How images are got and kept.
+    pub images: Images,
     /// Bytes of a result that are uploaded at most.
     pub result_bytes: u64,
-    /// Where the slots' networks take their addresses from.
-    pub subnets: Subnet,
     /// Whose wording an error result has.
     pub wording: Wording,
     /// The version that this worker says it has, for pools that require one.
     pub version: String,
     /// A deal may name a result proxy in a private network.
     pub private_proxies: bool,
+    /// Limits of what is fetched for a task.
+    pub downloads: DownloadSettings,
+    /// Standard tasks of trust 1 are finished with one transaction where the scheduler agrees (`WORKERPOOL_WORKER_CAF`).
+    pub caf: bool,
+    /// How many runs the durations of `/metrics` are of.
+    pub metrics_window: usize,
+    /// Which of `health`, `info` and `prometheus` are served.
+    pub actuators: Vec<String>,
 }
 
 impl Settings {
@@ -103,13 +87,8 @@ impl Settings {
     /// All that is wrong with them.
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::Worker);
-        for name in WITHOUT_EFFECT {
-            if env.get(name).is_some_and(|value| !value.trim().is_empty()) {
-                tracing::warn!(
-                    name,
-                    "this setting has no effect in this version of the worker"
-                );
-            }
+        for (name, reason) in ignored::without_effect(env) {
+            tracing::warn!(name, "this setting has no effect here: {reason}");
         }
         let machine = Machine::this();
         let port = read
@@ -191,30 +170,6 @@ impl Settings {
                 move |password| sample_allowed || password.reveal() != SAMPLE_PASSWORD,
             )
             .required();
-        let pull_shortest = read
-            .var("IEXEC_WORKER_DOCKER_IMAGE_MIN_PULL_TIMEOUT")
-            .property("docker.image.pull-timeout.min")
-            .duration()
-            .or(Duration::from_secs(300));
-        let pull_longest = read
-            .var("IEXEC_WORKER_DOCKER_IMAGE_MAX_PULL_TIMEOUT")
-            .property("docker.image.pull-timeout.max")
-            .duration()
-            .check("a duration of a minute or more, such as PT30M", |longest| {
-                longest.as_secs() >= 60
-            })
-            .or(Duration::from_secs(1800));
-        let docker_host = env
-            .get("DOCKER_HOST")
-            .filter(|host| !host.trim().is_empty());
-        let profile = read
-            .var("WORKERPOOL_WORKER_PROFILE")
-            .parsed("default or compat", |text| match text {
-                "default" => Some(Profile::Default),
-                "compat" => Some(Profile::Compat),
-                _ => None,
-            })
-            .or(Profile::Default);
         // 0 is documented as "as many as there are" and refused by the original (Q8).
         let slots = if gpu {
             1
@@ -222,39 +177,9 @@ impl Settings {
             cpus.filter(|&cpus| cpus > 0)
                 .unwrap_or(machine.default_slots())
         };
-        let limits = Limits {
-            memory: bytes(
-                &mut read,
-                "WORKERPOOL_WORKER_TASK_MEMORY",
-                machine.memory_each(slots),
-            ),
-            pids: read
-                .var("WORKERPOOL_WORKER_TASK_PIDS")
-                .number()
-                .check("at least 1", |&pids: &u32| pids > 0)
-                .or(1024),
-            milli_cpus: read
-                .var("WORKERPOOL_WORKER_TASK_CPUS")
-                .float()
-                .check("a number of processors, at least 0.01", |&cpus| {
-                    cpus >= 0.01
-                })
-                .optional()
-                .map_or(machine.milli_cpus_each(slots), |cpus| {
-                    (cpus * 1000.0) as u64
-                }),
-            disk: bytes(&mut read, "WORKERPOOL_WORKER_TASK_DISK", 10 * GIB),
-            logs: bytes(&mut read, "WORKERPOOL_WORKER_TASK_LOGS", GIB / 4),
-        };
+        let containers = Containers::read(&mut read, env, machine, slots);
+        let images = Images::read(&mut read);
         let result_bytes = bytes(&mut read, "WORKERPOOL_WORKER_RESULT_BYTES", RESULT_BYTES);
-        let subnets = read
-            .var("WORKERPOOL_WORKER_SUBNETS")
-            .parse::<Subnet>("an IPv4 range such as 10.213.0.0/16")
-            .check(
-                "an IPv4 range with room for every slot's network of 16 addresses",
-                move |range| range.slots() >= slots,
-            )
-            .or(Subnet::DEFAULT);
         let wording = read
             .var("WORKERPOOL_WORKER_ERROR_WORDING")
             .parse("8.x, 9.1 or 9.2")
@@ -267,6 +192,20 @@ impl Settings {
             .var("WORKERPOOL_WORKER_ALLOW_PRIVATE_PROXIES")
             .boolean()
             .or(false);
+        let downloads = DownloadSettings::read(&mut read);
+        let metrics_window = read
+            .var("IEXEC_WORKER_METRICS_WINDOW_SIZE")
+            .property("metrics.window-size")
+            .number()
+            .check("a whole number, 1 to 100000", |size| {
+                (1..=100_000).contains(size)
+            })
+            .or(1000);
+        let actuators = read
+            .var("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE")
+            .list()
+            .or(["health", "info", "prometheus"].map(str::to_owned).to_vec());
+        let caf = read.var("WORKERPOOL_WORKER_CAF").boolean().or(true);
         read.finish(|| {
             Ok(Self {
                 port,
@@ -282,18 +221,27 @@ impl Settings {
                 node,
                 wallet: wallet?,
                 password: password?,
-                pull_shortest,
-                pull_longest,
-                docker_host,
-                profile,
-                limits,
+                containers,
+                images,
                 result_bytes,
-                subnets,
                 wording,
                 version,
                 private_proxies,
+                downloads,
+                caf,
+                metrics_window,
+                actuators,
             })
         })
+    }
+
+    /// The faster paths that this worker asks the scheduler for.
+    #[must_use]
+    pub const fn features(&self) -> Features {
+        Features {
+            caf: self.caf,
+            ..Features::ALL
+        }
     }
 
     /// The folder of this worker's tasks.
@@ -309,20 +257,21 @@ impl Settings {
     }
 }
 
-/// A number of bytes, with `k`, `m` or `g` behind it for powers of 1024.
-fn bytes(read: &mut Reader<'_>, name: &'static str, default: u64) -> u64 {
-    let parse = |text: &str| {
-        let (digits, shift) = match text.to_ascii_lowercase().chars().last()? {
-            'k' => (text.len() - 1, 10),
-            'm' => (text.len() - 1, 20),
-            'g' => (text.len() - 1, 30),
-            _ => (text.len(), 0),
-        };
-        let count: u64 = text.get(..digits)?.parse().ok()?;
-        count.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
+/// A number of bytes, with `k`, `m` or `g` behind it for powers of 1024; 0 is none.
+fn size(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.to_ascii_lowercase().chars().last()? {
+        'k' => (text.len() - 1, 10),
+        'm' => (text.len() - 1, 20),
+        'g' => (text.len() - 1, 30),
+        _ => (text.len(), 0),
     };
+    let count: u64 = text.get(..digits)?.parse().ok()?;
+    count.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
+}
+
+pub(crate) fn bytes(read: &mut Reader<'_>, name: &'static str, default: u64) -> u64 {
     read.var(name)
-        .parsed("a number of bytes such as 536870912, 512m or 2g", parse)
+        .parsed("a number of bytes such as 536870912, 512m or 2g", size)
         .or(default)
 }
 
@@ -334,60 +283,15 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(ordinary)
 }
 
-/// What this machine has.
-#[derive(Debug, Clone, Copy)]
-pub struct Machine {
-    /// Processors.
-    pub cpus: u32,
-    /// Bytes of memory.
-    pub memory: u64,
-}
-
-impl Machine {
-    /// The machine that this runs on.
-    #[must_use]
-    pub fn this() -> Self {
-        let cpus = std::thread::available_parallelism()
-            .map_or(1, |cpus| u32::try_from(cpus.get()).unwrap_or(u32::MAX));
-        let memory = std::fs::read_to_string("/proc/meminfo")
-            .ok()
-            .and_then(|text| total_memory(&text))
-            .unwrap_or(2 * GIB);
-        Self { cpus, memory }
-    }
-
-    fn default_slots(self) -> u32 {
-        self.cpus.saturating_sub(1).max(1)
-    }
-
-    /// Nine tenths of the memory, shared by the slots.
-    fn memory_each(self, slots: u32) -> u64 {
-        (self.memory / 10 * 9 / u64::from(slots.max(1))).max(GIB / 8)
-    }
-
-    /// All processors, shared by the slots, at least one each.
-    fn milli_cpus_each(self, slots: u32) -> u64 {
-        (u64::from(self.cpus) * 1000 / u64::from(slots.max(1)))
-            .max(1000)
-            .min(u64::from(self.cpus) * 1000)
-    }
-}
-
-fn total_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use chassis::env::MapEnv;
 
     use super::*;
+    use crate::docker::Profile;
 
-    fn minimal() -> MapEnv {
+    /// What must be set at least.
+    pub(crate) fn minimal() -> MapEnv {
         MapEnv::from([
             ("POOL_ADDRESS", "0x365E7BABAa85eC61Dffe5b520763062e6C29dA27"),
             ("IEXEC_WORKER_WALLET_PATH", "/w.json"),
@@ -402,7 +306,7 @@ mod tests {
         assert_eq!((settings.port, settings.name.as_str()), (13_100, "worker"));
         assert_eq!(settings.folder(), PathBuf::from("/tmp/iexec-worker/worker"));
         assert_eq!(settings.gas_price_cap, Wei(22_000_000_000));
-        assert_eq!(settings.profile, Profile::Default);
+        assert_eq!(settings.containers.profile, Profile::Default);
         assert!(settings.slots >= 1);
     }
 
@@ -485,14 +389,5 @@ mod tests {
             .with("IEXEC_WORKER_OVERRIDE_AVAILABLE_CPU_COUNT", "6")
             .with("IEXEC_WORKER_GPU_ENABLED", "true");
         assert_eq!(Settings::from_env(&gpu).unwrap().slots, 1);
-    }
-
-    #[test]
-    fn sizes_are_read_with_and_without_a_unit() {
-        let env = minimal()
-            .with("WORKERPOOL_WORKER_TASK_MEMORY", "512m")
-            .with("WORKERPOOL_WORKER_TASK_DISK", "4096");
-        let limits = Settings::from_env(&env).unwrap().limits;
-        assert_eq!((limits.memory, limits.disk), (512 << 20, 4096));
     }
 }

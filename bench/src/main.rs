@@ -1,0 +1,126 @@
+//! `make bench`: measures what docs/benchmarks.md lists, prints a table and writes `target/bench.json`.
+
+mod buyer;
+mod counter;
+mod figure;
+mod figures;
+mod finished;
+mod noop;
+mod observer;
+mod pool;
+mod sample;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::figure::Figure;
+use crate::figures::{ALL, Amount, Benchmark};
+
+/// Measures the figures of docs/benchmarks.md and writes them down.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// Only these benchmarks, with commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only so much that every benchmark is seen to work; the figures are of no use
+    #[arg(long)]
+    quick: bool,
+    /// List the benchmarks
+    #[arg(long)]
+    list: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    if cli.list {
+        for benchmark in &ALL {
+            println!("{:<12} {}", benchmark.name, benchmark.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = chosen(&cli.only)?;
+    tokio::select! {
+        measured = measure(&chosen, Amount { quick: cli.quick }) => measured,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            anyhow::bail!("interrupted; everything that ran is stopped")
+        }
+    }
+}
+
+fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Benchmark>> {
+    let only: Vec<&String> = only.iter().filter(|name| !name.is_empty()).collect();
+    if only.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    only.into_iter()
+        .map(|name| {
+            ALL.iter()
+                .find(|benchmark| benchmark.name == name)
+                .with_context(|| {
+                    let names: Vec<_> = ALL.iter().map(|benchmark| benchmark.name).collect();
+                    format!(
+                        "there is no benchmark {name:?}: there are {}",
+                        names.join(", ")
+                    )
+                })
+        })
+        .collect()
+}
+
+async fn measure(chosen: &[&Benchmark], amount: Amount) -> anyhow::Result<ExitCode> {
+    if cfg!(debug_assertions) {
+        eprintln!("bench: this is a development build; its figures are of no use");
+    }
+    let start = Instant::now();
+    let (mut figures, mut failed) = (Vec::new(), false);
+    for benchmark in chosen {
+        eprintln!(
+            "bench: {:6.1} s  {:<12} {}",
+            start.elapsed().as_secs_f64(),
+            benchmark.name,
+            benchmark.about
+        );
+        match (benchmark.run)(amount).await {
+            Ok(measured) => {
+                for figure in &measured {
+                    eprintln!("                 {}", figure.line());
+                }
+                figures.extend(measured);
+            }
+            Err(error) => {
+                failed = true;
+                eprintln!("bench: {} could not be measured: {error:#}", benchmark.name);
+                let why = error.root_cause().to_string();
+                figures.push(Figure::failed(benchmark.name, &why));
+            }
+        }
+    }
+    eprintln!("bench: {:6.1} s  done\n", start.elapsed().as_secs_f64());
+    for figure in &figures {
+        println!("{}", figure.line());
+    }
+    let file = target()?.join("bench.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&figures)? + "\n")?;
+    println!("\nhow each was measured: {}", file.display());
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The build's folder: this program lies in `<target>/<profile>/`.
+fn target() -> anyhow::Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    me.ancestors()
+        .nth(2)
+        .map(PathBuf::from)
+        .context("this program lies in no build folder")
+}

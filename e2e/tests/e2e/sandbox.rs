@@ -1,0 +1,77 @@
+//! The network of applications and their images, with whole workers: the worker's own program as what closes a network where it has only
+//! the engine, and images that are there before their task.
+
+use std::time::Duration;
+
+use e2e::image;
+use e2e::sdk::{self, Wish};
+use e2e::world::{Plan, World};
+
+use crate::turn;
+
+const A_WHILE: Duration = Duration::from_secs(90);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_has_only_the_engine_closes_the_network_with_its_own_program() {
+    let _turn = turn().await;
+    let mut world = World::start(Plan {
+        workers: 1,
+        worker_env: vec![("WORKERPOOL_WORKER_EGRESS_RULES".into(), "namespace".into())],
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    world.workers[0]
+        .says(
+            0,
+            &["the worker starts", "in the containers' namespaces"],
+            A_WHILE,
+        )
+        .await
+        .unwrap();
+    let task = world.buy_one("in a closed namespace").await.unwrap();
+    world.completes(task, A_WHILE).await.unwrap();
+    // Told to end, it takes with it what it had made for its slots.
+    world.workers[0].terminate(A_WHILE).unwrap();
+    for what in [["ps", "--all"], ["network", "ls"]] {
+        let output = std::process::Command::new("docker")
+            .args(what)
+            .output()
+            .unwrap();
+        let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!listed.contains(world.name()), "{listed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_image_of_a_deal_that_waits_for_a_busy_worker_is_pulled_ahead() {
+    let _turn = turn().await;
+    let world = World::start(Plan {
+        workers: 1,
+        slots: 1,
+        app: (image::FAULTS, "workerpool/faults:1".into()),
+        test_category_s: 60,
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let next = format!("{}/workerpool/next:1", world.registry.address());
+    image::build_and_push(image::HELLO, &next).unwrap();
+    let busy = world.buy_one("sleep 40").await.unwrap();
+    let chain_dir = world.dir().join("chain");
+    let wish = Wish::one("hello", world.chain.test_category);
+    let waiting = sdk::buy_of_image(&chain_dir, &next, &[wish]).await.unwrap()[0].tasks[0];
+    world.workers[0]
+        .says(0, &["the image is here before its task", &next], A_WHILE)
+        .await
+        .unwrap();
+    assert!(image::is_here(&next).unwrap());
+    let said = world.workers[0].said();
+    assert!(
+        !said.contains("the application ended"),
+        "the worker was not busy any more"
+    );
+    world.completes(busy, A_WHILE).await.unwrap();
+    world.completes(waiting, A_WHILE).await.unwrap();
+    image::remove(&next).unwrap();
+}
