@@ -35,7 +35,37 @@ impl Rpc {
                 again.push(json!([raw, index]));
             }
         }
-        self.request("anvil_reorg", json!([depth, again])).await
+        self.request::<Value>("anvil_reorg", json!([depth, again]))
+            .await?;
+        self.mend_above(head - depth, &again).await
+    }
+
+    /// A block that the node mines in its rhythm just then leaves a hole below it: all above `common` is made again until there is none.
+    async fn mend_above(&self, common: u64, again: &[Value]) -> anyhow::Result<()> {
+        for _ in 0..5 {
+            let head = self.head().await?;
+            let mut whole = true;
+            for number in common..=head {
+                whole &= self.block_exists(number).await?;
+            }
+            if whole {
+                return Ok(());
+            }
+            let depth = head - common;
+            self.request::<Value>("anvil_reorg", json!([depth, again]))
+                .await?;
+        }
+        anyhow::bail!("the local chain lost a block above {common}")
+    }
+
+    async fn block_exists(&self, number: u64) -> anyhow::Result<bool> {
+        let block: Value = self
+            .request(
+                "eth_getBlockByNumber",
+                json!([format!("{number:#x}"), false]),
+            )
+            .await?;
+        Ok(!block.is_null())
     }
 
     /// Lowers the head by `depth` blocks.

@@ -164,6 +164,10 @@ impl Cursor {
             if let Some(progress) = self.pass_quietly(heads) {
                 return Ok(self.took(progress));
             }
+            if let Some(progress) = self.read_told(heads).await {
+                self.quiet.was_read();
+                return Ok(self.took(progress));
+            }
             let head = match heads.last() {
                 Some(newest) => newest.block,
                 None if self.quiet.is_all_read(self.position.as_ref()) => {
@@ -240,7 +244,7 @@ impl Cursor {
         next_after(self.position.as_ref(), &self.settings)
     }
 
-    /// Reads blocks `from` to `to`, or, when the block below is not the one we know, finds how far to go back.
+    /// Reads blocks `from` to `to`, or, when they do not stand on the block we know, finds how far to go back.
     async fn read(
         &self,
         from: BlockNumber,
@@ -257,28 +261,31 @@ impl Cursor {
         ];
         let middle = bloom::worth_proving(from, to);
         requests.extend(middle.clone().map(block_request));
-        if let Some(position) = &self.position {
-            requests.push(block_request(position.number));
-        }
         let answers = self.node.batch(&requests).await?;
-        let [before, logs, after, rest @ ..] = answers.as_slice() else {
+        let [before, logs, after, headers @ ..] = answers.as_slice() else {
             return Ok(Err(Unready::Behind));
         };
-        let (headers, below) = rest.split_at(middle.clone().count().min(rest.len()));
         let (Some(before), Some(last)) = (read_block(before)?, read_block(after)?) else {
             return Ok(Err(Unready::Behind));
         };
         if before.hash != last.hash || (to == head.number && head.hash != last.hash) {
             return Ok(Err(Unready::Moved));
         }
-        if let (Some(position), Some(below)) = (&self.position, below.first()) {
-            match read_block(below)? {
-                None => return Ok(Err(Unready::Behind)),
-                Some(below) if below.hash != position.hash => {
-                    return self.roll_back().await.map(Ok);
-                }
-                Some(_) => {}
-            }
+        let first = match headers.first() {
+            Some(raw) => read_block(raw)?,
+            None => Some(last),
+        };
+        let Some(first) = first else {
+            return Ok(Err(Unready::Behind));
+        };
+        if let Some(position) = &self.position
+            && first.parent != position.hash
+        {
+            return match self.roll_back().await? {
+                // It came back in the meantime.
+                Progress::RolledBack { to, .. } if to == position.number => Ok(Err(Unready::Moved)),
+                rollback => Ok(Ok(rollback)),
+            };
         }
         let logs = read_logs(logs)?;
         let headers = middle.zip(headers).chain([(to, after)]);

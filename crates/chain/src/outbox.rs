@@ -15,6 +15,7 @@ mod fees;
 mod intake;
 mod intent;
 mod join;
+mod look;
 mod outgoing;
 mod resend;
 mod round;
@@ -27,7 +28,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::Address;
@@ -40,7 +41,7 @@ pub use intent::{Attempt, GasPolicy, Intent, OutboxRecord, Outcome, Stage, Watch
 pub use join::{ArrayCall, Joinable};
 pub use store::{MemoryOutboxStore, OutboxStore, OutboxStoreError, StoreFuture};
 
-use crate::{Kind, Node};
+use crate::{Block, Kind, Node};
 use book::Book;
 use fees::Pricing;
 use intake::Command;
@@ -258,12 +259,24 @@ struct Shared {
     wake: Notify,
     /// The chain may have taken blocks back: what was settled is to be looked at.
     moved: AtomicBool,
+    /// The newest block that was told, and when.
+    told: Mutex<Option<(Instant, Block)>>,
     status: watch::Sender<OutboxStatus>,
 }
 
 impl Shared {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_told(&self) -> MutexGuard<'_, Option<(Instant, Block)>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest block that was told within `age`.
+    fn told(&self, age: Duration) -> Option<Block> {
+        let (at, block) = (*self.lock_told())?;
+        (at.elapsed() < age).then_some(block)
     }
 }
 
@@ -310,6 +323,7 @@ impl Outbox {
             book: Mutex::new(Book::load(records)),
             wake: Notify::new(),
             moved: AtomicBool::new(false),
+            told: Mutex::default(),
             status: watch::Sender::default(),
         });
         let (sender, receiver) = mpsc::channel(256);
@@ -404,6 +418,7 @@ impl OutboxHandle {
         if !head.follows {
             self.shared.moved.store(true, Ordering::Relaxed);
         }
+        *self.shared.lock_told() = Some((Instant::now(), head.block));
         self.wake();
     }
 

@@ -490,21 +490,50 @@ async fn logs_that_were_hidden_in_a_long_range_are_found_later_and_told_once() {
     {
         let mut world = world.lock().unwrap();
         world.hidden_logs = true;
+        // The headers of the first block and of the last one show nothing, and so many are not looked at one by one.
+        world.mine();
         world.mine_with(vec![deal_notice(POOL, 1)]);
-        // The header of the last block shows nothing, and so many are not looked at one by one.
         world.mine_many(20);
     }
-    assert_eq!(read_to(&mut cursor, 21).await.0, []);
+    assert_eq!(read_to(&mut cursor, 22).await.0, []);
     {
         let mut world = world.lock().unwrap();
         world.hidden_logs = false;
         world.mine_with(vec![consensus(2)]);
     }
-    let (told, _) = read_to(&mut cursor, 22).await;
+    let (told, _) = read_to(&mut cursor, 23).await;
     assert_eq!(told.first(), Some(&deal(1)));
     assert_eq!(told.len(), 2);
     world.lock().unwrap().mine();
-    assert_eq!(read_to(&mut cursor, 23).await.0, []);
+    assert_eq!(read_to(&mut cursor, 24).await.0, []);
+}
+
+#[tokio::test]
+async fn a_node_that_lost_the_last_block_read_is_believed_by_the_block_on_top_of_it() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    world.lock().unwrap().mine_many(2);
+    read_to(&mut cursor, 2).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.lost = Some(2);
+        world.mine_with(vec![consensus(2)]);
+    }
+    assert_eq!(read_to(&mut cursor, 3).await.0.len(), 1);
+    // Lost in a reorganisation, which the block on top shows.
+    {
+        let mut world = world.lock().unwrap();
+        world.lost = Some(3);
+        world.reorg(1);
+        world.mine();
+    }
+    assert!(matches!(
+        cursor.next().await.unwrap(),
+        Progress::RolledBack {
+            to: BlockNumber(2),
+            ..
+        }
+    ));
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, LogData, address};
 use alloy_sol_types::SolEvent;
-use chain::{Cursor, CursorSettings, Fact, FactFilter, Head, Heads, Node, Progress};
+use chain::{Cursor, CursorSettings, Fact, FactFilter, Head, Heads, Node, NodeError, Progress};
 use devnet::TestChain;
 use fake::{FakeNode, SharedWorld, World, hub};
 use poco::contracts::Hub as Abi;
 use poco::units::BlockNumber;
+use serde_json::json;
 
 const POOL: Address = address!("9001000000000000000000000000000000000001");
 const SOON: Duration = Duration::from_millis(5);
@@ -130,15 +131,47 @@ async fn a_quiet_block_that_the_cursor_is_told_of_costs_no_question() {
 }
 
 #[tokio::test]
-async fn a_block_whose_header_shows_something_of_ours_is_read() {
+async fn a_block_whose_header_shows_something_of_ours_costs_the_question_for_its_logs() {
     let (world, fake, mut heads, mut cursor) = followed().await;
-    let before = fake.requests("eth_getLogs").len();
+    let asked = |method| fake.requests(method).len();
     world.lock().unwrap().mine_with(vec![consensus(2)]);
     let head = newest(&mut heads, 2).await;
+    let (logs, blocks) = (asked("eth_getLogs"), asked("eth_getBlockByNumber"));
     cursor.waker().tell(head);
     let (to, facts) = step(&mut cursor).await;
     assert_eq!((to, facts.len()), (2, 1));
-    assert_eq!(fake.requests("eth_getLogs").len(), before + 1);
+    assert_eq!(asked("eth_getLogs"), logs + 1);
+    assert_eq!(asked("eth_getBlockByNumber"), blocks);
+}
+
+#[tokio::test]
+async fn logs_that_a_told_header_shows_and_the_node_leaves_out_are_missed() {
+    let (world, fake, mut heads, mut cursor) = followed().await;
+    world.lock().unwrap().mine_with(vec![consensus(2)]);
+    let head = newest(&mut heads, 2).await;
+    fake.always("eth_getLogs", fake::Fault::Answer(json!([])));
+    cursor.waker().tell(head);
+    assert!(matches!(
+        cursor.next().await,
+        Err(NodeError::LogsMissing { block: 2 })
+    ));
+    fake.heal();
+    let (to, facts) = step(&mut cursor).await;
+    assert_eq!((to, facts.len()), (2, 1));
+}
+
+#[tokio::test]
+async fn logs_of_another_block_than_the_told_one_are_not_taken_for_its_own() {
+    let (world, _fake, mut heads, mut cursor) = followed().await;
+    world.lock().unwrap().mine_with(vec![consensus(2)]);
+    let head = newest(&mut heads, 2).await;
+    world.lock().unwrap().roll_back(1);
+    world.lock().unwrap().mine_with(vec![consensus(3)]);
+    let there = world.lock().unwrap().head().hash;
+    cursor.waker().tell(head);
+    let (to, facts) = step(&mut cursor).await;
+    assert_eq!((to, facts.len()), (2, 1));
+    assert_eq!(cursor.position().unwrap().hash, there);
 }
 
 #[tokio::test]

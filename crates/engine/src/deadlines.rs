@@ -27,7 +27,14 @@ impl Engine {
         };
         let head_time = self.pool.head.map(|head| head.time).unwrap_or_default();
         let deadlines = self.deadlines(task);
-        let chain = deadlines.iter().copied().filter(|at| *at > head_time).min();
+        // Whichever clock is ahead closes the window: what nobody could begin any more is not to be on offer.
+        let closes = self.window_closes(task);
+        let chain = deadlines
+            .iter()
+            .copied()
+            .chain(closes)
+            .filter(|at| *at > head_time)
+            .min();
         let skew = self.settings.clock_skew;
         let wall = deadlines
             .iter()
@@ -73,6 +80,12 @@ impl Engine {
         .collect()
     }
 
+    /// When too little time is left to begin the task.
+    fn window_closes(&self, task: &TaskRecord) -> Option<Timestamp> {
+        let waits = task.status.is_waiting_contribution();
+        waits.then(|| self.last_start(task))
+    }
+
     /// Moments of our own at which something about the task is due.
     fn timers(&self, task: &TaskRecord) -> Vec<Timestamp> {
         let mut timers: Vec<Timestamp> = task.retries().collect();
@@ -89,11 +102,8 @@ impl Engine {
             task.uploader
                 .map(|one| one.asked_at.saturating_add(self.settings.upload_patience)),
         );
+        timers.extend(self.window_closes(task));
         if task.status.is_waiting_contribution() {
-            timers.push(
-                task.contribution_deadline
-                    .saturating_sub(self.window_reserve(task)),
-            );
             for one in self.replicates_of(task.id) {
                 let period = task.max_execution() + Duration::from_millis(1);
                 timers.push(one.created_at.saturating_add(period));

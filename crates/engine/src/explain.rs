@@ -193,7 +193,7 @@ impl Engine {
     /// What must never be, as far as it can be seen from one state (design §8): each a sentence. Slow; for tests and
     /// `verify`.
     pub fn broken_invariants(&self) -> Vec<String> {
-        let mut broken = Vec::new();
+        let mut broken = self.wrong_offers();
         for (id, task) in &self.tasks {
             let chain = task.chain.status();
             if !task.is_final() && self.alarms.of(&Alarm::Task(*id)).is_none() {

@@ -1,23 +1,43 @@
 //! A line of tasks that is fair to deals. The deal that has the least of what is given out comes first, and of several such
 //! the one with the earliest deadline; within a deal the earliest deadline comes first. So a bag of thousands gets all
 //! there is while it is alone, and a small deal that comes after it waits for nothing but the next thing to be given.
+//!
+//! Some workers can have nothing more of some tasks. What is left for one of them is found without a look at those, however
+//! many they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
 use poco::units::Timestamp;
+
+use crate::ranked::Ranked;
 
 /// Where a task stands among those of its deal.
 type Place = (Timestamp, TaskId);
 
+/// Deals in the order in which they are served: those that have the least first, then by the place of their first task.
+type Order = BTreeMap<usize, Ranked<(Place, DealId)>>;
+
 /// Tasks that wait, by deal. How much each deal has already is told from outside, also of deals that have nothing waiting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FairLine {
-    deals: BTreeMap<DealId, BTreeSet<Place>>,
+    deals: BTreeMap<DealId, Ranked<Place>>,
     /// Of deals that have any.
     has: BTreeMap<DealId, usize>,
-    /// Deals with waiting tasks, in the order in which they are served.
-    order: BTreeSet<(usize, Place, DealId)>,
+    /// Deals with waiting tasks.
+    order: Order,
+    /// Of each task that somebody took part in, who did.
+    takers: BTreeMap<TaskId, Vec<Address>>,
+    parts: BTreeMap<Address, Part>,
+}
+
+/// What of a line is nothing for one worker, because it took part in it.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    deals: BTreeMap<DealId, Ranked<Place>>,
+    /// Deals in all of whose waiting tasks it took part: the same turns as in the line's own order.
+    done: Order,
 }
 
 /// A waiting task, and what its turn depends on.
@@ -30,20 +50,49 @@ pub(crate) struct Waiting {
     pub(crate) has: usize,
 }
 
+/// When a deal is served, and to whom its turn means nothing.
+struct Turn {
+    has: usize,
+    turn: (Place, DealId),
+    done_by: Vec<Address>,
+}
+
 impl FairLine {
     pub(crate) fn insert(&mut self, deal: DealId, deadline: Timestamp, task: TaskId) {
+        self.insert_taken(deal, deadline, task, Vec::new());
+    }
+
+    /// A task that all but these workers may have.
+    pub(crate) fn insert_taken(
+        &mut self,
+        deal: DealId,
+        deadline: Timestamp,
+        task: TaskId,
+        takers: Vec<Address>,
+    ) {
+        let place = (deadline, task);
         self.change(deal, |line| {
-            let places = line.deals.entry(deal).or_default();
-            places.insert((deadline, task));
+            line.deals.entry(deal).or_default().insert(place);
+            for worker in &takers {
+                let part = line.parts.entry(*worker).or_default();
+                part.deals.entry(deal).or_default().insert(place);
+            }
+            if !takers.is_empty() {
+                line.takers.insert(task, takers);
+            }
         });
     }
 
     pub(crate) fn remove(&mut self, deal: DealId, deadline: Timestamp, task: TaskId) {
+        let place = (deadline, task);
         self.change(deal, |line| {
-            if let Some(places) = line.deals.get_mut(&deal) {
-                places.remove(&(deadline, task));
-                if places.is_empty() {
-                    line.deals.remove(&deal);
+            remove(&mut line.deals, deal, place);
+            for worker in line.takers.remove(&task).unwrap_or_default() {
+                if let Some(part) = line.parts.get_mut(&worker) {
+                    remove(&mut part.deals, deal, place);
+                    if part.deals.is_empty() {
+                        line.parts.remove(&worker);
+                    }
                 }
             }
         });
@@ -68,20 +117,43 @@ impl FairLine {
     /// Everybody, in the order in which they would be served if those before them want nothing: the deals by their turn,
     /// each with all its tasks.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Waiting> {
-        self.order.iter().flat_map(|(has, _, deal)| {
-            let places = self.deals.get(deal).into_iter().flatten();
-            places.map(|(deadline, task)| Waiting {
-                task: *task,
-                deal: *deal,
-                deadline: *deadline,
-                has: *has,
+        self.served(None)
+    }
+
+    /// The same without the tasks that the worker took part in.
+    pub(crate) fn for_worker(&self, worker: Address) -> impl Iterator<Item = Waiting> {
+        self.served(self.parts.get(&worker))
+    }
+
+    fn served<'a>(&'a self, part: Option<&'a Part>) -> impl Iterator<Item = Waiting> + 'a {
+        self.order.iter().flat_map(move |(has, turns)| {
+            let done = part.and_then(|part| part.done.get(has));
+            turns.all_but(done).flat_map(move |(_, deal)| {
+                let taken = part.and_then(|part| part.deals.get(&deal));
+                let places = self.deals.get(&deal).into_iter();
+                places
+                    .flat_map(move |places| places.all_but(taken))
+                    .map(move |(deadline, task)| Waiting {
+                        task,
+                        deal,
+                        deadline,
+                        has: *has,
+                    })
             })
         })
     }
 
+    /// Who took part in the task, in order.
+    pub(crate) fn takers(&self, task: TaskId) -> &[Address] {
+        self.takers
+            .get(&task)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
     /// How many tasks of the deal wait.
     pub(crate) fn of(&self, deal: DealId) -> usize {
-        self.deals.get(&deal).map_or(0, BTreeSet::len)
+        self.deals.get(&deal).map_or(0, Ranked::len)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,19 +161,50 @@ impl FairLine {
     }
 
     fn change(&mut self, deal: DealId, change: impl FnOnce(&mut Self)) {
-        if let Some(turn) = self.turn_of(deal) {
-            self.order.remove(&turn);
+        if let Some(Turn { has, turn, done_by }) = self.turn_of(deal) {
+            remove(&mut self.order, has, turn);
+            for worker in done_by {
+                if let Some(part) = self.parts.get_mut(&worker) {
+                    remove(&mut part.done, has, turn);
+                }
+            }
         }
         change(self);
-        if let Some(turn) = self.turn_of(deal) {
-            self.order.insert(turn);
+        if let Some(Turn { has, turn, done_by }) = self.turn_of(deal) {
+            self.order.entry(has).or_default().insert(turn);
+            for worker in done_by {
+                if let Some(part) = self.parts.get_mut(&worker) {
+                    part.done.entry(has).or_default().insert(turn);
+                }
+            }
         }
     }
 
-    fn turn_of(&self, deal: DealId) -> Option<(usize, Place, DealId)> {
-        let first = *self.deals.get(&deal)?.first()?;
-        let has = self.has.get(&deal).copied().unwrap_or(0);
-        Some((has, first, deal))
+    fn turn_of(&self, deal: DealId) -> Option<Turn> {
+        let places = self.deals.get(&deal)?;
+        let first = places.first()?;
+        // Who took part in all of them did so in the first: there are never many.
+        let has_all = |worker: &&Address| {
+            let part = self.parts.get(*worker);
+            let taken = part.and_then(|part| part.deals.get(&deal));
+            taken.is_some_and(|taken| taken.len() == places.len())
+        };
+        let (_, task) = first;
+        Some(Turn {
+            has: self.has.get(&deal).copied().unwrap_or(0),
+            turn: (first, deal),
+            done_by: self.takers(task).iter().filter(has_all).copied().collect(),
+        })
+    }
+}
+
+/// Takes a value out of one of several sets, and the set with its last value.
+fn remove<K: Ord, T: Ord + Copy>(sets: &mut BTreeMap<K, Ranked<T>>, key: K, value: T) {
+    if let Some(set) = sets.get_mut(&key) {
+        set.remove(&value);
+        if set.is_empty() {
+            sets.remove(&key);
+        }
     }
 }
 
@@ -160,5 +263,61 @@ mod tests {
         line.remove(deal(3), Timestamp(10), TaskId::of(deal(3), 0));
         assert_eq!((line.of(deal(1)), line.of(deal(3))), (1, 0));
         assert_eq!(served(line), [1]);
+    }
+
+    fn worker(n: u8) -> Address {
+        Address::repeat_byte(n)
+    }
+
+    /// Numbers that look random.
+    fn numbers(seed: u64) -> impl Iterator<Item = u64> {
+        let mut state = seed | 1;
+        std::iter::repeat_with(move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state >> 20
+        })
+    }
+
+    #[test]
+    fn for_each_worker_it_is_the_line_without_what_that_worker_took_part_in() {
+        for seed in 1..40 {
+            let mut line = FairLine::default();
+            let mut waiting = BTreeMap::new();
+            let mut dice = numbers(seed);
+            let mut below = |limit: u64| dice.next().unwrap() % limit;
+            for _ in 0..400 {
+                let id = deal(below(6) as u8);
+                let task = TaskId::of(id, below(4));
+                match below(5) {
+                    0 => line.has(id, below(3) as usize),
+                    1 | 2 => {
+                        if let Some((deadline, _)) = waiting.remove(&task) {
+                            line.remove(id, deadline, task);
+                        }
+                    }
+                    _ => {
+                        let deadline = Timestamp(below(2));
+                        let takers: Vec<_> = (1..4).filter(|_| below(3) > 0).map(worker).collect();
+                        if let Some((before, _)) = waiting.insert(task, (deadline, takers.clone()))
+                        {
+                            line.remove(id, before, task);
+                        }
+                        line.insert_taken(id, deadline, task, takers);
+                    }
+                }
+                assert_eq!(line.iter().count(), waiting.len());
+                for worker in (1..5).map(worker) {
+                    let may = |one: &Waiting| !waiting[&one.task].1.contains(&worker);
+                    assert!(line.for_worker(worker).eq(line.iter().filter(may)));
+                }
+            }
+            for (task, (deadline, _)) in waiting {
+                let found = line.iter().find(|one| one.task == task).unwrap();
+                line.remove(found.deal, deadline, task);
+            }
+            assert!(line.parts.is_empty() && line.takers.is_empty() && line.is_empty());
+        }
     }
 }

@@ -26,6 +26,7 @@ mod matching;
 mod open;
 mod output;
 mod parked;
+mod ranked;
 mod reading;
 mod records;
 mod recovery;

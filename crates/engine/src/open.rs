@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 
+use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
 use poco::tag::Tag;
 use poco::units::Timestamp;
@@ -51,29 +52,33 @@ impl Ranks {
 }
 
 impl OpenTasks {
-    /// Says whether the task was not on offer before.
-    pub(crate) fn insert(&mut self, task: &TaskRecord) -> bool {
+    /// `takers` are the workers that took part in the task, in order. Says whether somebody may have the task now who could
+    /// not before.
+    pub(crate) fn insert(&mut self, task: &TaskRecord, takers: Vec<Address>) -> bool {
         let place = Place {
             gpu: task.tag.gpu(),
             begun: task.status == TaskStatus::Running,
             deal: task.deal,
             deadline: task.contribution_deadline,
         };
-        if self.places.get(&task.id) == Some(&place) {
+        let before = self.places.get(&task.id).copied();
+        let known = before.map(|place| self.takers(place, task.id));
+        if before == Some(place) && known == Some(takers.as_slice()) {
             return false;
         }
-        let fresh = !self.remove(task.id);
-        self.line(place).insert(place.deal, place.deadline, task.id);
+        // The chain can drop a contribution, which leaves one less.
+        let news = known.is_none_or(|known| known.iter().any(|one| !takers.contains(one)));
+        self.remove(task.id);
+        let line = self.line(place);
+        line.insert_taken(place.deal, place.deadline, task.id, takers);
         self.places.insert(task.id, place);
-        fresh
+        news
     }
 
-    pub(crate) fn remove(&mut self, task: TaskId) -> bool {
-        let Some(place) = self.places.remove(&task) else {
-            return false;
-        };
-        self.line(place).remove(place.deal, place.deadline, task);
-        true
+    pub(crate) fn remove(&mut self, task: TaskId) {
+        if let Some(place) = self.places.remove(&task) {
+            self.line(place).remove(place.deal, place.deadline, task);
+        }
     }
 
     /// Notes that a replicate of the deal took a slot, or set one free.
@@ -104,13 +109,46 @@ impl OpenTasks {
         ranks.line(place.begun)
     }
 
-    /// Tasks for a worker, best first. A worker with a graphics processor takes what only it can do before anything else
-    /// that has the same turn.
-    pub(crate) fn for_worker(&self, gpu: bool) -> impl Iterator<Item = TaskId> {
+    /// Tasks for a worker that took part in none of them, best first. A worker with a graphics processor takes what only it
+    /// can do before anything else that has the same turn.
+    pub(crate) fn for_anybody(&self, gpu: bool) -> impl Iterator<Item = TaskId> {
+        self.best_first(gpu, FairLine::iter)
+    }
+
+    /// The same without the tasks that the worker took part in.
+    pub(crate) fn for_worker(&self, worker: Address, gpu: bool) -> impl Iterator<Item = TaskId> {
+        self.best_first(gpu, move |line| line.for_worker(worker))
+    }
+
+    fn best_first<'a, I: Iterator<Item = Waiting> + 'a>(
+        &'a self,
+        gpu: bool,
+        wanted: impl Fn(&'a FairLine) -> I + Copy + 'a,
+    ) -> impl Iterator<Item = TaskId> + 'a {
         let special = gpu.then_some(&self.gpu);
-        let begun = special.into_iter().flat_map(|ranks| ranks.begun.iter());
-        let fresh = special.into_iter().flat_map(|ranks| ranks.fresh.iter());
-        merged(begun, self.plain.begun.iter()).chain(merged(fresh, self.plain.fresh.iter()))
+        let begun = special
+            .into_iter()
+            .flat_map(move |ranks| wanted(&ranks.begun));
+        let fresh = special
+            .into_iter()
+            .flat_map(move |ranks| wanted(&ranks.fresh));
+        merged(begun, wanted(&self.plain.begun)).chain(merged(fresh, wanted(&self.plain.fresh)))
+    }
+
+    /// Who took part in a task on offer, as far as this index knows.
+    pub(crate) fn takers_of(&self, task: TaskId) -> Option<&[Address]> {
+        let place = self.places.get(&task)?;
+        Some(self.takers(*place, task))
+    }
+
+    fn takers(&self, place: Place, task: TaskId) -> &[Address] {
+        let ranks = if place.gpu { &self.gpu } else { &self.plain };
+        let line = if place.begun {
+            &ranks.begun
+        } else {
+            &ranks.fresh
+        };
+        line.takers(task)
     }
 
     pub(crate) fn contains(&self, task: TaskId) -> bool {

@@ -2,6 +2,7 @@
 
 use alloy_primitives::Address;
 use poco::ids::TaskId;
+use poco::units::Timestamp;
 use wire::status::{ReplicateStatus, StatusModifier, TaskNotificationType};
 
 use crate::engine::{Alarm, Engine};
@@ -32,7 +33,7 @@ impl Engine {
             return;
         };
         if self.takes_replicates(turn.now, task).is_ok() {
-            turn.supply |= self.open.insert(task);
+            turn.supply |= self.open.insert(task, self.takers(task));
         } else {
             self.open.remove(id);
         }
@@ -152,25 +153,63 @@ impl Engine {
             .workers
             .get(&ask.worker)
             .is_some_and(|worker| worker.profile.gpu);
-        let mut because = None;
-        let mut found = None;
-        for id in self.open.for_worker(gpu) {
-            let Some(task) = self.tasks.get(&id) else {
-                continue;
-            };
-            match self.fit_task(turn.now, task, ask.worker) {
-                Ok(()) => {
-                    found = Some(id);
-                    break;
-                }
-                Err(unfit) => because = because.or(Some(unfit)),
+        match self.best_for(turn.now, ask.worker, gpu) {
+            Some(id) => self.give(turn, id, ask).ok_or(None),
+            None => Err(self.why_nothing(turn.now, ask.worker, gpu)),
+        }
+    }
+
+    /// The task that a worker with a free slot gets. Those that it took part in, which may be all, are not even looked at.
+    fn best_for(&self, now: Timestamp, worker: Address, gpu: bool) -> Option<TaskId> {
+        self.open
+            .for_worker(worker, gpu)
+            .find(|id| self.fits(now, worker, *id))
+    }
+
+    fn fits(&self, now: Timestamp, worker: Address, id: TaskId) -> bool {
+        self.tasks
+            .get(&id)
+            .is_some_and(|task| self.fit_task(now, task, worker).is_ok())
+    }
+
+    /// What keeps a worker that nothing is left for from what it would have got first.
+    fn why_nothing(&self, now: Timestamp, worker: Address, gpu: bool) -> Option<Unfit> {
+        let mut tasks = self.open.for_anybody(gpu);
+        let first = tasks.find_map(|id| self.tasks.get(&id));
+        match first {
+            Some(task) => self.fit_task(now, task, worker).err(),
+            None if gpu => None,
+            None => self.open.missing_gpu(),
+        }
+    }
+
+    /// The workers that took part in the task, also those that only the chain knows of, in order.
+    fn takers(&self, task: &TaskRecord) -> Vec<Address> {
+        let mut takers = self.workers_of(task.id);
+        takers.extend(task.chain.contributions.keys());
+        takers.sort_unstable();
+        takers.dedup();
+        takers
+    }
+
+    /// Where the index of open tasks says something else than a look at each of them. Slow.
+    pub(crate) fn wrong_offers(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (id, task) in &self.tasks {
+            let known = self.open.takers_of(*id);
+            if known.is_some_and(|known| known != self.takers(task)) {
+                wrong.push(format!("task {id} is offered to those who took part in it"));
             }
         }
-        match found {
-            Some(id) => self.give(turn, id, ask).ok_or(because),
-            None if gpu => Err(because),
-            None => Err(because.or_else(|| self.open.missing_gpu())),
+        for (worker, record) in &self.workers {
+            let gpu = record.profile.gpu;
+            let best = self.best_for(self.clock, *worker, gpu);
+            let mut all = self.open.for_anybody(gpu);
+            if best != all.find(|id| self.fits(self.clock, *worker, *id)) {
+                wrong.push(format!("worker {worker} would not get what suits it best"));
+            }
         }
+        wrong
     }
 
     /// A replicate that its worker never began, though it goes on asking: the answer that brought it was lost. It gets the

@@ -124,7 +124,7 @@ pub(crate) async fn check(
         return Err(Refusal::FinalDeadlinePassed(final_deadline).into());
     }
     let deal = hub
-        .deal(DealId(task.dealid))
+        .recent_deal(DealId(task.dealid))
         .await?
         .ok_or(Refusal::NoDeal)?;
     if !pools.serve(deal.workerpool.pointer) {

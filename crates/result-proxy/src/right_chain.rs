@@ -2,7 +2,7 @@
 //!
 //! A node of another chain, or an address that is no hub, would answer "no such task" to everything. So the first question
 //! asks who is there; a wrong answer stops the proxy at start, and a node that is away at start is asked again by the first
-//! request. Caches nothing else.
+//! request. What a task is now is asked each time; its deal is what it was when it was read.
 
 use std::sync::Arc;
 

@@ -287,7 +287,7 @@ impl Results {
         let hub = self.inner.chain.hub().await?;
         let task = hub.task(id).await?.ok_or(Refusal::NoTask)?;
         let deal = hub
-            .deal(DealId(task.dealid))
+            .recent_deal(DealId(task.dealid))
             .await?
             .ok_or(Refusal::NoDeal)?;
         if !self.inner.pools.serve(deal.workerpool.pointer) {

@@ -80,10 +80,14 @@ async fn stakes(work: &Work) -> Option<Option<Stakes>> {
     else {
         return Some(None);
     };
-    let own = patience::read("contribution", shared.block_time, || {
-        shared.hub.contribution(work.task, wallet)
-    })
-    .await?;
+    let own = if task.contributors.contains(&wallet) {
+        patience::read("contribution", shared.block_time, || {
+            shared.hub.contribution(work.task, wallet)
+        })
+        .await?
+    } else {
+        None
+    };
     Some(Some(Stakes {
         status: ChainTaskStatus::try_from(task.status).ok()?,
         consensus: task.consensusValue,

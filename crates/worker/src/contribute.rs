@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
 use alloy_sol_types::SolCall;
-use chain::{GasPolicy, Intent, Outcome as Sent, Receipt};
+use chain::outbox::Holdup;
+use chain::{GasPolicy, Intent, OutboxError, Outcome as Sent, Receipt};
 use futures_util::future::BoxFuture;
 use poco::contracts::Hub as Abi;
 use poco::signing::Sig;
@@ -16,10 +17,12 @@ use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
 use crate::journal::{Journal, Outcome};
 use crate::patience::{self, Pauses};
-use crate::pipeline::work::{Acted, Work};
+use crate::pipeline::work::{Acted, OF_LATE, Work};
 
 /// The original's fixed gas limit, kept as the least (Q59).
 const GAS_FLOOR: u64 = 500_000;
+/// Refusals after which a transaction that nothing stands in the way of is given up.
+pub(crate) const MOST_REFUSED: u32 = 4;
 
 /// Contributes, or finds that it was done.
 pub(crate) async fn contribute(work: &Work, journal: &Journal) -> Acted {
@@ -44,13 +47,15 @@ pub(crate) fn done(status: ReplicateStatus, receipt: ChainReceipt) -> Acted {
 async fn try_contribute(work: &Work, journal: &Journal) -> Result<ChainReceipt, Cause> {
     let digest = journal.digest;
     let key = format!("contribute:{}", work.task);
+    // Before the questions: the stake that they ask for may be the one that it locked.
     if let Some(digest) = digest
+        && work.has_taken_part(OF_LATE).await
         && is_contributed(work, digest).await == Some(true)
     {
         return receipt(work, &key, None).await;
     }
-    if let Some(cause) = work.cannot_contribute(Some(journal)).await {
-        // Asked again, since the chain may have been away before: a contribution of ours is what locked the stake.
+    if let Some(cause) = work.cannot_contribute(Some(journal), OF_LATE).await {
+        // A contribution of ours forbids another one, and is what locked the stake.
         return match digest {
             Some(digest) if is_contributed(work, digest).await == Some(true) => {
                 receipt(work, &key, None).await
@@ -62,33 +67,42 @@ async fn try_contribute(work: &Work, journal: &Journal) -> Result<ChainReceipt, 
     let description = work.description().await?;
     let call = calldata(work, journal, digest).ok_or(Cause::WorkerpoolAuthorizationNotFound)?;
     let gas = GasPolicy::estimated().at_least(GAS_FLOOR);
-    let sent = send(
-        work,
-        &key,
-        call,
-        gas,
-        description.contribution_deadline,
-        digest,
-        |work, digest| Box::pin(is_contributed(work, digest)),
-    )
-    .await;
-    match sent {
-        Some(Sent::Mined { receipt: mined }) => receipt(work, &key, Some(&mined)).await,
-        other if is_contributed(work, digest).await == Some(true) => {
-            tracing::info!(task = %work.task, ?other, "the contribution is on chain although its transaction seemed to fail");
-            receipt(work, &key, None).await
-        }
-        // The guard says what stands in its way now; if nothing does, the transaction itself was the reason.
-        other => {
-            tracing::warn!(task = %work.task, outcome = ?other, "the contribution was not taken");
-            if !work.shared.has_gas().await {
-                return Err(Cause::OutOfGas);
+    let mut refused = 0;
+    loop {
+        let sent = send(
+            work,
+            &key,
+            call.clone(),
+            gas,
+            description.contribution_deadline,
+            digest,
+            |work, digest| Box::pin(is_contributed(work, digest)),
+        )
+        .await;
+        let outcome = match sent {
+            Some(Sent::Mined { receipt: mined }) => {
+                work.shared.seen.lock_stake(description.worker_stake);
+                return receipt(work, &key, Some(&mined)).await;
             }
-            Err(work
-                .cannot_contribute(Some(journal))
-                .await
-                .unwrap_or(Cause::ChainReceiptNotValid))
+            other => other,
+        };
+        if is_contributed(work, digest).await == Some(true) {
+            tracing::info!(task = %work.task, ?outcome, "the contribution is on chain although its transaction seemed to fail");
+            return receipt(work, &key, None).await;
         }
+        tracing::warn!(task = %work.task, ?outcome, "the contribution was not taken");
+        if !work.shared.has_gas_now().await {
+            return Err(Cause::OutOfGas);
+        }
+        // The guard says what stands in its way now. If nothing does, the chain had taken back what it stands on, or the transaction
+        // itself was the reason.
+        if let Some(cause) = work.cannot_contribute(Some(journal), Duration::ZERO).await {
+            return Err(cause);
+        }
+        if !matches!(outcome, Some(Sent::Refused { .. })) || refused == MOST_REFUSED {
+            return Err(Cause::ChainReceiptNotValid);
+        }
+        refused += 1;
     }
 }
 
@@ -161,7 +175,7 @@ pub(crate) async fn send(
     loop {
         if shared.has_gas().await {
             let sent = match shared.outbox.submit(intent.clone()).await {
-                Ok(()) => shared.outbox.outcome(key).await,
+                Ok(()) => outcome(work, key).await,
                 Err(error) => Err(error),
             };
             match sent {
@@ -177,6 +191,7 @@ pub(crate) async fn send(
                         return Some(Sent::Refused { reason });
                     }
                     tracing::warn!(task = %work.task, key, %reason, "a transaction is refused; trying again");
+                    shared.seen.note_gas(false);
                 }
                 Err(error) if error.kind() == chain::Kind::Bug => {
                     tracing::error!(task = %work.task, key, %error, "a transaction cannot be handed over");
@@ -187,14 +202,48 @@ pub(crate) async fn send(
                 }
             }
         } else {
-            tracing::error!(
-                task = %work.task, worker = poco::hex::lower(&shared.session.wallet()),
-                "the wallet has no gas left: send it some before the task's deadline"
-            );
+            say_no_gas(work);
         }
         if !pauses.rest(Some(deadline)).await {
             return None;
         }
+    }
+}
+
+fn say_no_gas(work: &Work) {
+    tracing::error!(
+        task = %work.task, worker = poco::hex::lower(&work.shared.session.wallet()),
+        "the wallet has no gas left: send it some before the task's deadline"
+    );
+}
+
+/// How a transaction ended. When the outbox finds no money for it meanwhile, that is said, and no work is asked for until there is some.
+async fn outcome(work: &Work, key: &str) -> Result<Sent, OutboxError> {
+    let outbox = &work.shared.outbox;
+    let mut status = outbox.status();
+    status.mark_changed();
+    let mut said = false;
+    let ended = outbox.outcome(key);
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            ended = &mut ended => return ended,
+            Ok(()) = status.changed() => {
+                if lacks_money(status.borrow_and_update().holdup.as_ref()) && !said {
+                    said = true;
+                    work.shared.seen.note_gas(false);
+                    say_no_gas(work);
+                }
+            }
+        }
+    }
+}
+
+fn lacks_money(holdup: Option<&Holdup>) -> bool {
+    match holdup {
+        Some(Holdup::Funds { .. }) => true,
+        Some(Holdup::Declined(reason)) => may_pass(reason),
+        _ => false,
     }
 }
 
@@ -244,11 +293,21 @@ async fn mined_before(work: &Work, key: &str) -> Option<Receipt> {
 
 #[cfg(test)]
 mod tests {
-    use super::may_pass;
+    use super::{Holdup, lacks_money, may_pass};
 
     #[test]
     fn only_a_refusal_that_money_mends_is_worth_another_try() {
         assert!(may_pass("insufficient funds for gas * price + value"));
         assert!(!may_pass("execution reverted"));
+    }
+
+    #[test]
+    fn what_holds_the_outbox_up_for_want_of_money_is_told_from_the_rest() {
+        let declined = |text: &str| Holdup::Declined(text.to_owned());
+        assert!(lacks_money(Some(&Holdup::Funds { have: 1, need: 2 })));
+        assert!(lacks_money(Some(&declined("insufficient funds for gas"))));
+        assert!(!lacks_money(Some(&declined("nonce too low"))));
+        assert!(!lacks_money(Some(&Holdup::NonceGap { nonce: 1 })));
+        assert!(!lacks_money(None));
     }
 }

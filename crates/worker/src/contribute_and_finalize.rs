@@ -20,7 +20,7 @@ use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 use crate::description::{TaskDescription, seconds};
 use crate::guards::{self, ChainFacts, Facts};
 use crate::journal::{Journal, Outcome};
-use crate::pipeline::work::{Acted, Learned, Work};
+use crate::pipeline::work::{Acted, Learned, OF_LATE, Work};
 use crate::{clock, contribute, patience, upload};
 
 /// The result is at the result proxy, and nothing was sent yet.
@@ -99,7 +99,12 @@ impl From<Cause> for Stopped {
 
 async fn attempt(work: &Work, journal: &Journal) -> Result<Finished, Stopped> {
     let description = work.description().await?;
-    let digest = match still_open(work, journal, description).await? {
+    let before = match still_open(work, journal, description, OF_LATE).await {
+        // What is not so any more is asked again, and what is not known any more.
+        Err(_) => still_open(work, journal, description, Duration::ZERO).await,
+        open => open,
+    };
+    let digest = match before? {
         Standing::Finished(link) => return finished(work, link).await,
         Standing::Open(digest) => digest,
     };
@@ -133,7 +138,7 @@ async fn attempt(work: &Work, journal: &Journal) -> Result<Finished, Stopped> {
         let receipt = contribute::receipt(work, &key(work.task), Some(receipt)).await?;
         return Ok(Finished { receipt, link });
     }
-    match still_open(work, journal, description).await {
+    match still_open(work, journal, description, Duration::ZERO).await {
         Ok(Standing::Finished(link)) => {
             tracing::info!(task = %work.task, outcome = ?sent, "the task is finished although its transaction seemed to fail");
             finished(work, link).await
@@ -143,7 +148,7 @@ async fn attempt(work: &Work, journal: &Journal) -> Result<Finished, Stopped> {
             tracing::warn!(task = %work.task, outcome = ?sent, "the transaction was not taken");
             Err(Stopped::classic(Cause::ChainReceiptNotValid))
         }
-        Err(_) if sent.is_none() && !work.shared.has_gas().await => Err(Cause::OutOfGas.into()),
+        Err(_) if sent.is_none() && !work.shared.has_gas_now().await => Err(Cause::OutOfGas.into()),
         Err(stopped) => Err(stopped),
     }
 }
@@ -155,7 +160,7 @@ async fn not_uploaded(
     description: &TaskDescription,
     not_early: upload::NotEarly,
 ) -> Result<Finished, Stopped> {
-    match still_open(work, journal, description).await? {
+    match still_open(work, journal, description, Duration::ZERO).await? {
         Standing::Finished(link) => finished(work, link).await,
         Standing::Open(_) => {
             let reason = not_early.reason;
@@ -181,15 +186,18 @@ enum Standing {
     Open(B256),
 }
 
-/// Reads the task and asks the questions of spec `worker.md` §5.4 in their order. A chain that is away is waited for as long as there is
-/// something to contribute to.
+/// Asks the questions of spec `worker.md` §5.4 in their order about the task as it was within `age`. A chain that is away is waited for as
+/// long as there is something to contribute to.
 async fn still_open(
     work: &Work,
     journal: &Journal,
     description: &TaskDescription,
+    age: Duration,
 ) -> Result<Standing, Stopped> {
     let wallet = work.shared.session.wallet();
-    let task = work.task_on_chain(description.contribution_deadline).await;
+    let task = work
+        .task_within(age, description.contribution_deadline)
+        .await;
     if let (Some(task), Some(digest)) = (&task, journal.digest)
         && is_finished_by(task, wallet, digest)
     {

@@ -12,8 +12,8 @@ use crate::tasks::Tasks;
 /// Two answers of a scheduler that holds questions lie this far apart at least.
 const SHORTEST: Duration = Duration::from_millis(200);
 
-/// For how long a wallet that had gas money is taken to have some.
-const GAS: Duration = Duration::from_secs(120);
+/// How old the block may be that a question names: it only shows that the chain is seen.
+const HEAD: Duration = Duration::from_secs(30);
 
 /// Asks for work until the worker stops. `period` is what the scheduler wants between two questions.
 pub async fn ask(tasks: Tasks, period: Duration, stop: CancellationToken) {
@@ -25,9 +25,8 @@ pub async fn ask(tasks: Tasks, period: Duration, stop: CancellationToken) {
 
 async fn forever(tasks: &Tasks, period: Duration) {
     let mut pauses = Pauses::new();
-    let mut gas = None;
     loop {
-        match once(tasks, period, &mut gas).await {
+        match once(tasks, period).await {
             Ok(rest) => {
                 pauses = Pauses::new();
                 tokio::time::sleep(rest).await;
@@ -40,27 +39,20 @@ async fn forever(tasks: &Tasks, period: Duration) {
     }
 }
 
-/// Asks once; how long to rest before the next time. `gas` is when the wallet was last seen to have enough.
-async fn once(
-    tasks: &Tasks,
-    period: Duration,
-    gas: &mut Option<Instant>,
-) -> Result<Duration, String> {
+/// Asks once; how long to rest before the next time.
+async fn once(tasks: &Tasks, period: Duration) -> Result<Duration, String> {
     let shared = tasks.shared();
     shared.slots.wait_free().await;
     let Some(slot) = shared.slots.take() else {
         return Ok(SHORTEST);
     };
-    let head = shared.head().await.ok_or("the chain does not answer")?;
-    if gas.is_none_or(|at| at.elapsed() >= GAS) {
-        *gas = None;
-        if !shared.has_gas().await {
-            let wallet = poco::hex::lower(&shared.session.wallet());
-            return Err(format!(
-                "the wallet {wallet} has too little gas money: send it some"
-            ));
-        }
-        *gas = Some(Instant::now());
+    let head = shared.head_within(HEAD).await;
+    let head = head.ok_or("the chain does not answer")?;
+    if !shared.has_gas().await {
+        let wallet = poco::hex::lower(&shared.session.wallet());
+        return Err(format!(
+            "the wallet {wallet} has too little gas money: send it some"
+        ));
     }
     has_stake(shared).await?;
     let features = shared.settings.features();
@@ -91,5 +83,8 @@ async fn has_stake(shared: &Shared) -> Result<(), String> {
     let wallet = shared.session.wallet();
     let account = patience::read("account", shared.block_time, || shared.hub.account(wallet)).await;
     // A chain that does not answer says nothing against it.
-    account.map_or(Ok(()), |account| wanted.judge(wallet, account.stake))
+    account.map_or(Ok(()), |account| {
+        shared.seen.note_stake(account.stake);
+        wanted.judge(wallet, account.stake)
+    })
 }

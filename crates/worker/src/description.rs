@@ -63,11 +63,12 @@ pub struct DatasetSource {
 }
 
 impl TaskDescription {
-    /// Reads the description; `None` when the chain has no such task, or its deal, category, application or dataset is missing.
+    /// Reads the description, and the task as it is now; `None` when the chain has no such task, or its deal, category, application or
+    /// dataset is missing.
     ///
     /// # Errors
     /// The chain does not answer.
-    pub async fn read(hub: &Hub, task: TaskId) -> Result<Option<Self>, NodeError> {
+    pub async fn read(hub: &Hub, task: TaskId) -> Result<Option<(Self, Task)>, NodeError> {
         let Some(on_chain) = hub.task(task).await? else {
             return Ok(None);
         };
@@ -89,7 +90,7 @@ impl TaskDescription {
             Some(found)
         };
         let description = Self::of(task, &on_chain, &deal, &category, &app);
-        Ok(Some(description.with_dataset(dataset.as_ref())))
+        Ok(Some((description.with_dataset(dataset.as_ref()), on_chain)))
     }
 
     fn with_dataset(self, dataset: Option<&DatasetInfo>) -> Self {

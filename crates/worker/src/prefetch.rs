@@ -43,14 +43,14 @@ pub(crate) async fn ahead(shared: &Shared) {
 async fn watch(shared: &Shared, seen: &mut HashSet<Address>) {
     tokio::time::sleep(BUSY).await;
     let rest = ASK.max(shared.block_time * 5);
-    let Ok(head) = shared.hub.node().head().await else {
+    let Some(head) = shared.head_within(rest).await else {
         return tokio::time::sleep(rest).await;
     };
     let filter = FactFilter {
         hub: shared.hub.address(),
         deals_of: Some(shared.settings.pool),
     };
-    let start = BlockNumber(head.number.0.saturating_sub(BACK));
+    let start = BlockNumber(head.0.saturating_sub(BACK));
     let settings = CursorSettings::new(start, rest);
     let mut cursor = Cursor::new(shared.hub.node().clone(), filter, settings, None);
     loop {
@@ -72,13 +72,13 @@ async fn watch(shared: &Shared, seen: &mut HashSet<Address>) {
 
 /// Pulls the image of a deal, if this worker could compute it and has not got it.
 async fn fetch(shared: &Shared, seen: &mut HashSet<Address>, deal: DealId) {
-    let Ok(Some(found)) = shared.hub.deal(deal).await else {
+    let Ok(Some(found)) = shared.hub.recent_deal(deal).await else {
         return;
     };
     if !is_eligible(&found, &shared.settings) || seen.contains(&found.app.pointer) {
         return;
     }
-    let Ok(Some(app)) = shared.hub.app(found.app.pointer).await else {
+    let Ok(Some(app)) = shared.hub.recent_app(found.app.pointer).await else {
         return;
     };
     let image = String::from_utf8_lossy(&app.m_appMultiaddr).into_owned();

@@ -33,7 +33,7 @@ use crate::pipeline::work::Shared;
 use crate::preflight::{self, PreflightError, Ready};
 use crate::session::Session;
 use crate::slots::Slots;
-use crate::stake::StakeWanted;
+use crate::stake::{Seen, StakeWanted};
 use crate::tasks::Tasks;
 use crate::upload::EarlyRefusals;
 use crate::vitals::Vitals;
@@ -225,6 +225,7 @@ async fn shift(parts: Parts, shutdown: &Shutdown) -> Result<(), RunError> {
         newest: Newest::default(),
         sidechain: chain.sidechain,
         stake_wanted: StakeWanted::default(),
+        seen: Seen::default(),
         pushed: AtomicBool::new(false),
         caf: AtomicBool::new(false),
         early: EarlyRefusals::default(),

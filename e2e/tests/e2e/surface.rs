@@ -334,9 +334,9 @@ async fn the_figures_agree_with_what_ran() {
     assert_eq!(app["durationSamplesCount"], 2, "{durations:#}");
     let [min, average, max] =
         ["minDuration", "averageDuration", "maxDuration"].map(|name| app[name].as_f64().unwrap());
-    // The application sleeps a second.
+    // The application sleeps a second, by a clock that is not the engine's.
     assert!(
-        1000.0 <= min && min <= average && average <= max && max < 60_000.0,
+        900.0 <= min && min <= average && average <= max && max < 60_000.0,
         "{durations:#}"
     );
     for stage in [

@@ -21,14 +21,14 @@ struct Header {
 /// in any case.
 const MOST: u64 = 16;
 
-/// The blocks before `to` whose headers are to be asked for with the logs from `from` on.
+/// The blocks before `to` whose headers are to be asked for with the logs from `from` on: `from` in any case, for what it stands on.
 pub(super) fn worth_proving(
     from: BlockNumber,
     to: BlockNumber,
 ) -> impl Iterator<Item = BlockNumber> + Clone {
     let few = to.0.saturating_sub(from.0) < MOST;
-    let first = if few { from.0 } else { to.0 };
-    (first..to.0).map(BlockNumber)
+    let end = if few { to.0 } else { from.0.saturating_add(1) };
+    (from.0..end).map(BlockNumber)
 }
 
 impl Cursor {

@@ -1,6 +1,7 @@
-//! Blocks in which nothing of ours happened, known from their headers alone: a header that follows the last block read, by its parent's
-//! hash, and whose filter of logs does not show what we read, needs no question to the node. Headers are believed once one was seen to
-//! tell the truth about a block with logs of ours, and not for ever: now and then a range is read all the same.
+//! What the headers of told blocks save us from asking. One that follows the last block read, by its parent's hash, and whose filter of logs
+//! does not show what we read, needs no question to the node. Where the filter shows something, the logs are all that is asked for: that
+//! they belong to this chain, and that none is missing, the headers tell. They are believed once one was seen to tell the truth about a
+//! block with logs of ours, and not for ever: now and then a range is read all the same.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,7 +10,10 @@ use poco::units::BlockNumber;
 use tokio::time::Instant;
 
 use super::{Cursor, CursorPosition, Progress};
-use crate::{Head, Log, NodeError, node::block_request};
+use crate::{
+    Head, Log, NodeError,
+    node::{block_request, logs_request, read_logs},
+};
 
 /// For how long nothing is read at most, however quiet it is.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -65,14 +69,9 @@ impl Cursor {
             return None;
         }
         let last = heads.last()?.block;
-        let mut position = self.position.clone()?;
-        for head in heads {
-            let follows = head.block.number.0 == position.number.0.saturating_add(1)
-                && head.block.parent == position.hash;
-            if !follows || head.may_hold(&self.filter) {
-                return None;
-            }
-            position = position.moved_to(&head.block);
+        let position = self.position_after(heads)?;
+        if heads.iter().any(|head| head.may_hold(&self.filter)) {
+            return None;
         }
         Some(Progress::Advanced {
             to: last,
@@ -80,6 +79,59 @@ impl Cursor {
             facts: Vec::new(),
             position,
         })
+    }
+
+    /// One step over `heads`, where they follow the last block, with nothing asked but their logs. None where the answer is not what the
+    /// headers say, and where the node gives none: then everything is to be read.
+    pub(super) async fn read_told(&self, heads: &[Head]) -> Option<Progress> {
+        if self.quiet.honest.get() != Some(&true) || self.settings.confirmations > 0 {
+            return None;
+        }
+        let (first, last) = (heads.first()?.block, heads.last()?.block);
+        let position = self.position_after(heads)?;
+        let room = self.range.checked_sub(heads.len() as u64)?;
+        let since = self.look_back.begin(first.number, room);
+        let wanted = logs_request(
+            since,
+            last.number,
+            &[self.filter.hub],
+            &self.filter.topics(),
+        );
+        let answers = self.node.batch(&[wanted]).await.ok()?;
+        let logs = read_logs(answers.first()?).ok()?;
+        let is_told = |head: &Head| {
+            let mut of_block = logs
+                .iter()
+                .filter(|log| log.block_number == Some(head.block.number.0))
+                .peekable();
+            let missing = of_block.peek().is_none() && head.may_hold(&self.filter);
+            !missing && of_block.all(|log| log.block_hash == Some(head.block.hash))
+        };
+        if !heads.iter().all(is_told) {
+            return None;
+        }
+        let mut facts = self.facts(&logs, since, &last).await.ok()??;
+        facts.retain(|fact| self.look_back.is_news(fact, first.number));
+        Some(Progress::Advanced {
+            to: last,
+            head: last.number,
+            facts,
+            position,
+        })
+    }
+
+    /// Where we are behind `heads`; none where one does not follow the other, and the first the last block read.
+    fn position_after(&self, heads: &[Head]) -> Option<CursorPosition> {
+        let mut position = self.position.clone()?;
+        for head in heads {
+            let follows = head.block.number.0 == position.number.0.saturating_add(1)
+                && head.block.parent == position.hash;
+            if !follows {
+                return None;
+            }
+            position = position.moved_to(&head.block);
+        }
+        Some(position)
     }
 
     /// Compares what was read with what the header of its block says, until that is known for good.

@@ -1,11 +1,12 @@
-//! What does not change once it is there, remembered for a minute: the tasks of a bag share their deal, its category and its application.
-//! A reorganisation can move a deal to another block and its start time with it, and a pool can be sold: who cannot live with an answer
-//! that is a minute old asks the chain. What was not there is never remembered, and neither is an error.
+//! What does not change once it is there, remembered: the tasks of a bag share their deal, its category and its application, and many who
+//! want to know the same at once ask once. A reorganisation can move a deal to another block and its start time with it, and a pool can be
+//! sold: who cannot live with an answer that is ten minutes old asks the chain. That a deal is there is shown by a task that names it. What
+//! was not there is never remembered, and neither is an error.
 
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,18 +15,46 @@ use poco::{
     contracts::{AppInfo, Category, DatasetInfo, Deal},
     ids::DealId,
 };
+use tokio::sync::OnceCell;
 
 use super::Hub;
 use crate::NodeError;
 
-/// How long an answer is remembered.
-const LONG: Duration = Duration::from_secs(60);
+/// For how long what a reorganisation or a sale may change is remembered.
+const LONG: Duration = Duration::from_secs(600);
+/// For how long what never changes is remembered.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Answers of one kind that are remembered.
 const MOST: usize = 256;
 
+/// An answer, when it came, and for how long it is good.
+#[derive(Debug)]
+struct Answer<V> {
+    value: V,
+    at: Instant,
+    good_for: Duration,
+}
+
+impl<V> Answer<V> {
+    fn new(value: V, good_for: Duration) -> Self {
+        Self {
+            value,
+            at: Instant::now(),
+            good_for,
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.at.elapsed() < self.good_for
+    }
+}
+
+/// Empty until somebody's question is answered; others wait for that.
+type Place<V> = Arc<OnceCell<Answer<V>>>;
+
 /// Answers of one kind.
 #[derive(Debug)]
-struct Answers<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+struct Answers<K, V>(Mutex<HashMap<K, Place<V>>>);
 
 impl<K, V> Default for Answers<K, V> {
     fn default() -> Self {
@@ -36,36 +65,57 @@ impl<K, V> Default for Answers<K, V> {
 impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(key)
-            .filter(|(at, _)| at.elapsed() < LONG)
-            .map(|(_, value)| value.clone())
+        let answer = known.get(key)?.get().filter(|answer| answer.is_good())?;
+        Some(answer.value.clone())
     }
 
-    fn keep(&self, key: K, value: &V) {
+    fn keep(&self, key: K, value: &V, good_for: Duration) {
+        let place = OnceCell::new_with(Some(Answer::new(value.clone(), good_for)));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (at, _)| at.elapsed() < LONG);
-        }
-        if known.len() < MOST {
-            known.insert(key, (Instant::now(), value.clone()));
-        }
+        make_room(&mut known);
+        known.insert(key, Arc::new(place));
     }
 
-    /// The remembered answer, or the one of `ask`.
+    /// Where the answer is, or will be.
+    fn place(&self, key: K) -> Place<V> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = |place: &&Place<V>| place.get().is_none_or(Answer::is_good);
+        if let Some(place) = known.get(&key).filter(usable) {
+            return Arc::clone(place);
+        }
+        let place = Place::default();
+        make_room(&mut known);
+        known.insert(key, Arc::clone(&place));
+        place
+    }
+
+    /// The remembered answer, or the one of `ask`, which is good for so long.
     async fn or_ask(
         &self,
         key: K,
         ask: impl Future<Output = Result<Option<V>, NodeError>>,
+        good_for: Duration,
     ) -> Result<Option<V>, NodeError> {
-        if let Some(known) = self.get(&key) {
-            return Ok(Some(known));
+        let place = self.place(key);
+        let asked = async {
+            let value = ask.await.map_err(Some)?.ok_or(None)?;
+            Ok(Answer::new(value, good_for))
+        };
+        match place.get_or_try_init(|| asked).await {
+            Ok(answer) => Ok(Some(answer.value.clone())),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
         }
-        let answer = ask.await?;
-        if let Some(value) = &answer {
-            self.keep(key, value);
-        }
-        Ok(answer)
+    }
+}
+
+/// Makes room for one more by forgetting what is not good any more, or everything. Who waits at a place that is forgotten is answered there.
+fn make_room<K: Eq + Hash, V>(known: &mut HashMap<K, Place<V>>) {
+    if known.len() >= MOST {
+        known.retain(|_, place| place.get().is_some_and(Answer::is_good));
+    }
+    if known.len() >= MOST {
+        known.clear();
     }
 }
 
@@ -79,29 +129,33 @@ pub(super) struct Recent {
     owners: Answers<Address, Address>,
 }
 
-/// As the functions without `recent_`, with answers that may be a minute old.
+/// As the functions without `recent_`, with answers that may be old. The owner of an asset may be another by now; what it is, is not.
 #[allow(clippy::missing_errors_doc)]
 impl Hub {
     /// A deal.
     pub async fn recent_deal(&self, deal: DealId) -> Result<Option<Deal>, NodeError> {
-        self.recent.deals.or_ask(deal, self.deal(deal)).await
+        let asked = self.deal(deal);
+        self.recent.deals.or_ask(deal, asked, LONG).await
     }
 
     /// A category.
     pub async fn recent_category(&self, category: u64) -> Result<Option<Category>, NodeError> {
         let asked = self.category(category);
-        self.recent.categories.or_ask(category, asked).await
+        self.recent
+            .categories
+            .or_ask(category, asked, LONGEST)
+            .await
     }
 
     /// An application.
     pub async fn recent_app(&self, app: Address) -> Result<Option<AppInfo>, NodeError> {
-        self.recent.apps.or_ask(app, self.app(app)).await
+        self.recent.apps.or_ask(app, self.app(app), LONGEST).await
     }
 
     /// A dataset.
     pub async fn recent_dataset(&self, dataset: Address) -> Result<Option<DatasetInfo>, NodeError> {
         let asked = self.dataset(dataset);
-        self.recent.datasets.or_ask(dataset, asked).await
+        self.recent.datasets.or_ask(dataset, asked, LONGEST).await
     }
 
     /// Who owned a workerpool contract when that was last asked through [`Hub::owner_of_late`], if it was of late.
@@ -112,7 +166,56 @@ impl Hub {
     /// Who owns a workerpool contract, asked and remembered.
     pub async fn owner_of_late(&self, pool: Address) -> Result<Address, NodeError> {
         let owner = self.pool_owner(pool).await?;
-        self.recent.owners.keep(pool, &owner);
+        self.recent.owners.keep(pool, &owner, LONG);
         Ok(owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_who_want_to_know_at_once_ask_once() {
+        let (answers, asked) = (Answers::<u32, u32>::default(), AtomicU32::new(0));
+        let ask = || async {
+            tokio::task::yield_now().await;
+            Ok(Some(asked.fetch_add(1, Ordering::Relaxed)))
+        };
+        let one = || answers.or_ask(7, ask(), LONGEST);
+        let (a, b, c) = tokio::join!(one(), one(), one());
+        assert_eq!(
+            (a.unwrap(), b.unwrap(), c.unwrap()),
+            (Some(0), Some(0), Some(0))
+        );
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_there_is_asked_for_again_and_so_is_what_is_too_old() {
+        let answers = Answers::<u32, u32>::default();
+        let says = |value| async move { Ok(value) };
+        assert_eq!(answers.or_ask(7, says(None), LONGEST).await.unwrap(), None);
+        assert_eq!(answers.get(&7), None);
+        let brief = answers.or_ask(7, says(Some(1)), Duration::ZERO).await;
+        assert_eq!(brief.unwrap(), Some(1));
+        assert_eq!(answers.get(&7), None);
+        let longer = answers.or_ask(7, says(Some(2)), LONGEST).await;
+        assert_eq!((longer.unwrap(), answers.get(&7)), (Some(2), Some(2)));
+        let known = answers.or_ask(7, says(Some(3)), LONGEST).await;
+        assert_eq!(known.unwrap(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_full_memory_begins_anew() {
+        let answers = Answers::<usize, usize>::default();
+        for key in 0..=MOST {
+            let answer = answers.or_ask(key, async move { Ok(Some(key)) }, LONGEST);
+            assert_eq!(answer.await.unwrap(), Some(key));
+        }
+        assert_eq!(answers.get(&0), None);
+        assert_eq!(answers.get(&MOST), Some(MOST));
     }
 }

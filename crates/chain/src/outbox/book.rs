@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use alloy_primitives::B256;
@@ -12,6 +12,7 @@ use poco::units::BlockNumber;
 use tokio::sync::oneshot;
 
 use super::{
+    Holdup,
     intent::{Attempt, OutboxRecord, Outcome, Stage},
     join,
     signing::Signed,
@@ -32,6 +33,8 @@ pub(super) struct Entry {
     pub(super) sent_at: Option<Instant>,
     /// Whether a node took one of its transactions from this process.
     pub(super) taken: bool,
+    /// Why the nodes do not take its newest transaction.
+    pub(super) declined: Option<Holdup>,
     /// The nodes asked for a higher fee.
     pub(super) too_cheap: bool,
     /// Its receipt was seen.
@@ -55,6 +58,7 @@ impl Entry {
             signed_at_block: 0,
             sent_at: None,
             taken: false,
+            declined: None,
             too_cheap: false,
             receipt_seen: false,
             vanished_since: None,
@@ -229,6 +233,28 @@ impl Book {
                 .any(|entry| entry.vanished_since.is_some())
     }
 
+    /// Whether at most `most` records are in flight, each handed to the nodes by this process within `young` and taken, and nothing that
+    /// was settled is gone from the chain.
+    pub(super) fn goes_well(&self, most: usize, young: Duration) -> bool {
+        let mut in_flight = 0;
+        self.entries.values().all(|entry| {
+            let well = match entry.record.stage {
+                Stage::Sending { .. } => {
+                    in_flight += 1;
+                    entry.sent_at.is_some()
+                        && entry.taken
+                        && !entry.too_cheap
+                        && entry.declined.is_none()
+                        && entry.signed_at.elapsed() < young
+                }
+                Stage::Waiting | Stage::Joined { .. } | Stage::Settled { .. } => true,
+            };
+            well && in_flight <= most
+                && entry.vanished_since.is_none()
+                && entry.displaced_since.is_none()
+        })
+    }
+
     pub(super) fn counts(&self) -> (usize, usize) {
         let mut counts = (0, 0);
         for entry in self.entries.values() {
@@ -261,6 +287,7 @@ impl Book {
             entry.signed_at = Instant::now();
             entry.signed_at_block = head.0;
             entry.sent_at = None;
+            entry.declined = None;
             entry.too_cheap = false;
         });
     }

@@ -1,6 +1,8 @@
 //! Sending what waits: estimate, see that it can be paid for, sign, store, broadcast. What goes alone goes first; what may go
 //! together gets what is left of a block.
 
+use std::time::{Duration, Instant};
+
 use tokio::task::JoinSet;
 
 use super::{
@@ -11,10 +13,14 @@ use super::{
     round::{Interrupted, Sender, View, settled},
     signing,
 };
-use crate::{NodeError, node::CallRequest};
+use crate::{Fees, NodeError, node::CallRequest};
 
 /// Estimations in progress at a time.
 const TOGETHER: usize = 16;
+/// For how long a tip is offered before the network is asked again; what is offered too little is replaced.
+const TIP_GOOD_FOR: Duration = Duration::from_secs(15);
+/// For how long what a wallet had is taken for what it has, less what was promised since.
+const FUNDS_GOOD_FOR: Duration = Duration::from_secs(60);
 
 /// An intent that passed its estimation.
 #[derive(Debug)]
@@ -75,7 +81,13 @@ impl Sender {
         if ready.is_empty() && pools.is_empty() {
             return Ok(());
         }
-        let mut purse = self.purse(offer).await?;
+        let planned = ready.iter().map(|one| one.gas).sum();
+        let many = if pools.is_empty() {
+            0
+        } else {
+            view.head.gas_limit
+        };
+        let mut purse = self.purse(offer, many.saturating_add(planned)).await?;
         self.keep_affordable(&mut ready, &mut purse);
         let left = room.saturating_sub(ready.len());
         let planned = ready.iter().map(|one| one.gas).sum();
@@ -88,7 +100,7 @@ impl Sender {
 
     /// What to offer now; `None`, with the reason noted, while the cap is below the base fee.
     pub(super) async fn offer(&mut self, view: &View) -> Result<Option<Offer>, NodeError> {
-        let fees = self.node.fees_at(&view.head).await?;
+        let fees = self.fees(view).await?;
         let pricing = self.shared.settings.pricing();
         match pricing.offer(fees) {
             Ok(offer) => Ok(Some(offer)),
@@ -102,9 +114,21 @@ impl Sender {
         }
     }
 
+    /// The network's price. A tip is good for a while; a base fee is the head's own.
+    async fn fees(&mut self, view: &View) -> Result<Fees, NodeError> {
+        if let (Some((at, Fees::Dynamic { tip, .. })), Some(base)) = (self.tip, view.head.base_fee)
+            && at.elapsed() < TIP_GOOD_FOR
+        {
+            return Ok(Fees::Dynamic { base, tip });
+        }
+        let fees = self.node.fees_at(&view.head).await?;
+        self.tip = Some((Instant::now(), fees));
+        Ok(fees)
+    }
+
     /// What the wallet can pay with besides what is in flight, so that no nonce is spent on a transaction that no node would
-    /// take.
-    async fn purse(&self, offer: Offer) -> Result<Purse, NodeError> {
+    /// take. `gas` is what is to be paid for now: when there was twice as much a while ago, that is still there.
+    async fn purse(&mut self, offer: Offer, gas: u64) -> Result<Purse, NodeError> {
         let price = offer.most();
         if price == 0 {
             return Ok(Purse {
@@ -113,7 +137,6 @@ impl Sender {
                 price,
             });
         }
-        let have = self.node.balance(self.shared.wallet).await?.0;
         let need = self
             .shared
             .book()
@@ -124,7 +147,30 @@ impl Sender {
                 price.saturating_mul(u128::from(flight.gas))
             })
             .fold(0, u128::saturating_add);
+        let plenty = price
+            .saturating_mul(u128::from(gas))
+            .saturating_mul(2)
+            .saturating_add(need);
+        let known = self
+            .funds
+            .filter(|(at, left)| at.elapsed() < FUNDS_GOOD_FOR && *left >= plenty);
+        let (at, have) = match known {
+            Some(known) => known,
+            None => {
+                let balance = self.node.balance(self.shared.wallet).await?;
+                (Instant::now(), balance.0)
+            }
+        };
+        self.funds = Some((at, have));
         Ok(Purse { have, need, price })
+    }
+
+    /// Notes that so much may be taken out of the wallet.
+    pub(super) fn promise(&mut self, offer: Offer, gas: u64) {
+        if let Some((_, left)) = &mut self.funds {
+            let most = offer.most().saturating_mul(u128::from(gas));
+            *left = left.saturating_sub(most);
+        }
     }
 
     /// As many of `ready` as the wallet can pay for, in their order.
@@ -219,6 +265,7 @@ impl Sender {
                 one.gas,
                 offer,
             )?;
+            self.promise(offer, one.gas);
             one.record.stage = Stage::Sending {
                 nonce,
                 gas: one.gas,

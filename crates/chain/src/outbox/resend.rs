@@ -32,6 +32,7 @@ impl Sender {
             .collect();
         self.notice_gap(&unmined, view);
         for flight in unmined {
+            self.holdup = self.holdup.take().or_else(|| self.why_declined(&flight));
             match self.care_for(&flight, view) {
                 Care::Nothing => {}
                 Care::Broadcast => {
@@ -43,6 +44,10 @@ impl Sender {
             }
         }
         Ok(())
+    }
+
+    fn why_declined(&self, flight: &Flight) -> Option<Holdup> {
+        self.shared.book().get(&flight.key)?.declined.clone()
     }
 
     /// Whether what left the chain may be sent again now. For a while it waits for what it stands on; then it goes as it is, since it holds
@@ -89,7 +94,10 @@ impl Sender {
                 .signed_at_block
                 .max(self.front.block)
                 .saturating_add(PASSED_OVER);
+        // One that the wallet cannot pay for would be worse off with a higher fee.
+        let unpaid = matches!(entry.declined, Some(Holdup::Funds { .. }));
         let stuck = passed_over
+            && !unpaid
             && waited >= self.shared.settings.stuck_after
             && (next_in_line || below_base_fee);
         if entry.too_cheap || stuck {
@@ -140,6 +148,7 @@ impl Sender {
             nonce = flight.nonce,
             "replacing a transaction that is not mined, for a higher fee"
         );
+        self.promise(offer, flight.gas);
         let mut attempts = flight.attempts.clone();
         attempts.push(Attempt::from(signed));
         record.stage = Stage::Sending {

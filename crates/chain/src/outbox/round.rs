@@ -17,12 +17,12 @@ use super::{
     join::{self, ArrayCall},
     wall_clock,
 };
-use crate::{Block, Node, NodeError, Revert, SendError, SendRefusal};
+use crate::{Block, Fees, Node, NodeError, Receipt, Revert, SendError, SendRefusal};
 
 /// The shortest pause between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// Blocks between two looks while nothing is under way: a reorganisation is noticed long before it is out of reach.
-const WATCH_EVERY: u32 = 16;
+pub(super) const WATCH_EVERY: u32 = 16;
 
 /// The chain as one round sees it.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ pub(super) struct View {
 /// The nonce that the next block may take, and since when it is the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Front {
-    nonce: u64,
+    pub(super) nonce: u64,
     pub(super) since: Instant,
     pub(super) block: u64,
 }
@@ -63,6 +63,14 @@ pub(super) struct Sender {
     pub(super) holdup: Option<Holdup>,
     /// Gas for each task of an array call, as the last estimate told.
     pub(super) gas_each: BTreeMap<ArrayCall, u64>,
+    /// What the network wanted as a tip, and when it was asked.
+    pub(super) tip: Option<(Instant, Fees)>,
+    /// What the wallet had, and when it was asked; less the most that was promised since.
+    pub(super) funds: Option<(Instant, u128)>,
+    /// When the chain's whole view of the wallet was asked for last; none when it must be before anything else.
+    pub(super) looked: Option<Instant>,
+    /// Receipts that the look at the chain found already, by intent.
+    pub(super) receipts: BTreeMap<String, Receipt>,
     /// The last rest was ended by a wake: somebody tells us of blocks.
     woken: bool,
 }
@@ -80,6 +88,10 @@ impl Sender {
             },
             holdup: None,
             gas_each: BTreeMap::new(),
+            tip: None,
+            funds: None,
+            looked: None,
+            receipts: BTreeMap::new(),
             woken: false,
         }
     }
@@ -88,6 +100,7 @@ impl Sender {
         loop {
             self.holdup = None;
             if let Err(interrupted) = self.round().await {
+                self.looked = None;
                 self.holdup = Some(match interrupted {
                     Interrupted::Node(error) => Holdup::Node(error.to_string()),
                     Interrupted::Store(error) => Holdup::Store(error.to_string()),
@@ -122,6 +135,9 @@ impl Sender {
                 tokio::time::timeout(pause.max(SHORTEST_PAUSE), self.shared.wake.notified());
             self.woken = waking.await.is_ok();
             let moved = self.shared.moved.swap(false, Ordering::Relaxed);
+            if moved {
+                self.looked = None;
+            }
             if self.is_busy() || moved || since.elapsed() >= watch {
                 return;
             }
@@ -143,27 +159,6 @@ impl Sender {
         self.watch_settled(&view).await?;
         self.keep_alive(&view).await?;
         self.send_new(&view).await
-    }
-
-    async fn look(&mut self) -> Result<View, NodeError> {
-        let wallet = self.shared.wallet;
-        let (head, mined, pending) = tokio::try_join!(
-            self.node.head(),
-            self.node.transaction_count(wallet),
-            self.node.pending_count(wallet),
-        )?;
-        if self.front.nonce != mined {
-            self.front = Front {
-                nonce: mined,
-                since: Instant::now(),
-                block: head.number.0,
-            };
-        }
-        Ok(View {
-            head,
-            mined,
-            pending,
-        })
     }
 
     /// Ends intents whose deadline passed while nothing of them was signed.
@@ -201,6 +196,7 @@ impl Sender {
                 self.shared.book().change(key, |entry| {
                     first_time = !entry.taken || entry.sent_at.is_none();
                     entry.taken = true;
+                    entry.declined = None;
                     entry.sent_at = Some(now);
                 });
                 if first_time {
@@ -225,6 +221,7 @@ impl Sender {
                 Err(error.into())
             }
             Err(SendError::Declined { refusal, text, .. }) => {
+                (self.looked, self.funds) = (None, None);
                 let too_cheap = refusal == SendRefusal::FeeTooLow;
                 self.shared.book().change(key, |entry| {
                     entry.sent_at = Some(now);
@@ -237,13 +234,27 @@ impl Sender {
                         Ok(())
                     }
                     SendRefusal::Invalid => self.withdraw(&flight, text, view).await,
+                    SendRefusal::InsufficientFunds => {
+                        let have = self.node.balance(self.shared.wallet).await?.0;
+                        let need = newest.offer.most().saturating_mul(u128::from(flight.gas));
+                        self.note_declined(key, Holdup::Funds { have, need });
+                        Ok(())
+                    }
                     _ => {
-                        self.holdup = Some(Holdup::Declined(text));
+                        self.note_declined(key, Holdup::Declined(text));
                         Ok(())
                     }
                 }
             }
         }
+    }
+
+    /// Notes why the nodes do not take a transaction, for as long as they do not.
+    fn note_declined(&mut self, key: &str, holdup: Holdup) {
+        self.shared
+            .book()
+            .change(key, |entry| entry.declined = Some(holdup.clone()));
+        self.holdup = Some(holdup);
     }
 
     fn flight(&self, key: &str) -> Option<super::book::Flight> {

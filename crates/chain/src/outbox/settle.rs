@@ -29,7 +29,11 @@ impl Sender {
                     .change(&flight.key, |entry| entry.displaced_since = None);
                 continue;
             }
-            match self.receipt_of(flight).await? {
+            let seen = match self.receipts.remove(&flight.key) {
+                Some(receipt) => Some(receipt),
+                None => self.receipt_of(flight).await?,
+            };
+            match seen {
                 Some(receipt) => {
                     if let Some(record) = self.confirmed(flight, receipt, view).await {
                         done.push(record);

@@ -65,6 +65,8 @@ pub struct World {
     pub timed_logs: bool,
     /// Logs that the nodes have and do not give.
     pub hidden_logs: bool,
+    /// The block that is not found by its number.
+    pub lost: Option<u64>,
     /// The most blocks one `eth_getLogs` may span.
     pub range_limit: Option<u64>,
     fork: u64,
@@ -88,6 +90,7 @@ impl World {
             receipt_logs: Vec::new(),
             timed_logs: true,
             hidden_logs: false,
+            lost: None,
             range_limit: None,
             fork: 0,
         };
@@ -251,7 +254,7 @@ impl World {
                     self.blocks
                         .iter()
                         .filter(known)
-                        .find(|block| block.number == number)
+                        .find(|block| block.number == number && self.lost != Some(number))
                 };
                 found.map_or(Value::Null, |block| self.block_json(block))
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::{Bytes, U256};
-use chain::{GasPolicy, OutboxError, OutboxSettings, Outcome, Revert, outbox::Holdup};
+use chain::{GasPolicy, Heads, Node, OutboxError, OutboxSettings, Outcome, Revert, outbox::Holdup};
 use poco::units::Wei;
 
 use crate::{bench::*, fake::Fault};
@@ -66,6 +66,47 @@ async fn several_fly_at_a_time_with_contiguous_nonces_in_order_of_arrival() {
         assert!(is_mined(&bench.outcome(name).await));
     }
     assert_eq!(bench.mined(), names);
+}
+
+#[tokio::test]
+async fn while_all_goes_well_a_transaction_costs_four_questions() {
+    // It looks when it is told of a block, and not before.
+    let bench = Bench::new(OutboxSettings {
+        block_time: Duration::from_secs(60),
+        ..settings()
+    })
+    .await;
+    let node = Node::new(vec![bench.node.url.clone()], None).unwrap();
+    let mut heads = Heads::new(node, Duration::from_millis(5));
+    let all = [
+        "eth_getTransactionCount",
+        "eth_estimateGas",
+        SEND,
+        "eth_getTransactionReceipt",
+        "eth_maxPriorityFeePerGas",
+        "eth_getBalance",
+    ];
+    let mut asked = [0; 6];
+    // The first block that is told follows nothing known.
+    for name in ["first", "second", "third"] {
+        bench.handle.submit(intent(name)).await.unwrap();
+        bench.pooled(1).await;
+        let mined = bench.world().mine();
+        let head = loop {
+            let head = heads.next().await.unwrap();
+            if head.block.number.0 == mined {
+                break head;
+            }
+        };
+        bench.handle.tell(&head);
+        assert!(is_mined(&bench.outcome(name).await));
+        let now = all.map(|method| bench.node.requests(method).len());
+        let spent: [usize; 6] = std::array::from_fn(|at| now[at] - asked[at]);
+        if name == "third" {
+            assert_eq!(spent, [1, 1, 1, 1, 0, 0], "{all:?}");
+        }
+        asked = now;
+    }
 }
 
 #[tokio::test]

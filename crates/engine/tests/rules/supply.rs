@@ -249,6 +249,19 @@ fn nothing_is_given_when_too_little_time_is_left_to_compute() {
 }
 
 #[test]
+fn what_the_chain_s_clock_leaves_no_time_for_is_off_the_offer_though_ours_is_behind() {
+    let mut world = World::new().workers(["ann"]).deal(standard().tasks(3));
+    assert_eq!(world.engine.figures(world.now).open_tasks, 3);
+    let block = world.chain.mine(world.now.saturating_add(minutes(30)));
+    world.input(engine::Input::Advanced {
+        to: block.block,
+        head: block.block.number,
+        facts: block.facts,
+    });
+    assert_eq!(world.engine.figures(world.now).open_tasks, 0);
+}
+
+#[test]
 fn a_draining_pool_and_a_cordoned_worker_get_nothing_new_until_resumed() {
     let mut world = World::new()
         .workers(["ann", "bob"])
@@ -341,6 +354,24 @@ fn a_worker_that_contributed_without_us_knowing_is_given_nothing() {
     ));
     world.mine();
     world.ask("ann").is_nothing();
+}
+
+#[test]
+fn a_worker_whose_contribution_the_chain_drops_may_have_the_task_again() {
+    let mut world = World::new().workers(["ann"]).deal(standard().trust(5));
+    let contribution = crate::world::Tx::Contribute(task(0), wallet("ann"), hash("a"));
+    world.send(contribution.clone());
+    world.mine();
+    world
+        .ask("ann")
+        .is_nothing_because(&Unfit::AlreadyTookPart {
+            replicate: ReplicateStatus::Contributed,
+        });
+    let waiting = world
+        .ask_with("ann", |ask| ask.wait = true)
+        .has_no_answer_yet();
+    world.reorganise(1, |tx| *tx != contribution);
+    assert!(matches!(world.reply(waiting), Some(Reply::Given(given)) if given.task == task(0)));
 }
 
 #[test]

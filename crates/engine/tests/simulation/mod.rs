@@ -2,6 +2,7 @@
 //! Safety must hold after every input; in the end every task has an end. A failing story is one number, its seed.
 
 mod dice;
+mod supply;
 mod worker;
 
 use std::collections::BTreeMap;

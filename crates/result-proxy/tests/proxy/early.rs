@@ -141,6 +141,17 @@ async fn a_revealed_result_takes_the_place_of_an_early_one_and_not_the_other_way
 }
 
 #[tokio::test]
+async fn the_chain_is_asked_for_the_task_each_time_and_for_its_deal_once() {
+    let world = active().await;
+    world.chain.take_asked();
+    early(&world, &zips::result(RESULT)).await;
+    let asked = world.chain.take_asked();
+    assert_eq!(asked, [("deal", 1), ("task", 2)].into());
+    early(&world, &zips::result(RESULT)).await;
+    assert_eq!(world.chain.take_asked(), [("task", 2)].into());
+}
+
+#[tokio::test]
 async fn an_early_result_of_a_task_that_failed_is_nobodys() {
     let world = active().await;
     early(&world, &zips::result(RESULT)).await;

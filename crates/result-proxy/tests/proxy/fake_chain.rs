@@ -1,6 +1,6 @@
 //! A node that answers what a test says: just enough JSON-RPC for the views that the proxy reads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +20,8 @@ struct World {
     contributions: HashMap<(B256, Address), Contribution>,
     broken: bool,
     no_hub: bool,
+    /// Views that were answered, by name.
+    asked: BTreeMap<&'static str, u32>,
 }
 
 /// A chain of which the test decides everything.
@@ -94,12 +96,19 @@ impl FakeChain {
         self.world.lock().unwrap().no_hub = no_hub;
     }
 
+    /// The views that were answered since the last time, by name.
+    pub(crate) fn take_asked(&self) -> BTreeMap<&'static str, u32> {
+        std::mem::take(&mut self.world.lock().unwrap().asked)
+    }
+
     fn call(&self, data: &[u8]) -> Vec<u8> {
-        let world = self.world.lock().unwrap();
+        let mut world = self.world.lock().unwrap();
         if world.no_hub {
             return Vec::new();
         }
+        let mut count = |view| *world.asked.entry(view).or_default() += 1;
         if let Ok(call) = Hub::viewTaskCall::abi_decode(data) {
+            count("task");
             let task = world
                 .tasks
                 .get(&call.taskid)
@@ -108,6 +117,7 @@ impl FakeChain {
             return Hub::viewTaskCall::abi_encode_returns(&task);
         }
         if let Ok(call) = Hub::viewDealCall::abi_decode(data) {
+            count("deal");
             let deal = world
                 .deals
                 .get(&call.dealid)
@@ -116,6 +126,7 @@ impl FakeChain {
             return Hub::viewDealCall::abi_encode_returns(&deal);
         }
         if let Ok(call) = Hub::viewContributionCall::abi_decode(data) {
+            count("contribution");
             let key = (call.taskid, call.worker);
             let contribution = world
                 .contributions

@@ -81,15 +81,15 @@ impl World {
             folder,
             proxy: None,
         };
-        world.change_deal(|deal, pool| {
-            deal.startTime = U256::from(1);
-            deal.trust = U256::from(1);
-            deal.workerpool.owner = pool;
-        });
         world.change_task(|task, deal| {
             task.status = REVEALING;
             task.dealid = deal.0;
             task.finalDeadline = U256::from(now() + 3600);
+        });
+        world.change_deal(|deal, pool| {
+            deal.startTime = U256::from(1);
+            deal.trust = U256::from(1);
+            deal.workerpool.owner = pool;
         });
         world.contribution(world.ann.address(), REVEALED, world.hash_of(RESULT));
         world.restart().await;
@@ -141,10 +141,14 @@ impl World {
         self.chain.set_task(self.task.0, task);
     }
 
+    /// Makes the task one of another deal: what a deal is never changes.
     pub(crate) fn change_deal(&self, change: impl FnOnce(&mut poco::contracts::Deal, Address)) {
-        let mut deal = self.chain.deal(self.deal.0);
+        let before = self.chain.task(self.task.0).dealid;
+        let mut deal = self.chain.deal(before);
         change(&mut deal, self.pool.address());
-        self.chain.set_deal(self.deal.0, deal);
+        let after = keccak256(before);
+        self.chain.set_deal(after, deal);
+        self.change_task(|task, _| task.dealid = after);
     }
 
     pub(crate) fn contribution(&self, worker: Address, status: u8, hash: B256) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wire::message::{ComputeLogs, ReplicateStatusDetails};
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
-use super::work::{Acted, Learned, Work};
+use super::work::{Acted, Learned, OF_LATE, Work};
 use crate::description::TaskDescription;
 use crate::docker::run::{Ended, Finished, RunRequest};
 use crate::docker::{DockerError, args, env};
@@ -27,7 +27,7 @@ pub(super) async fn run(work: &Work, journal: &Journal) -> Acted {
         Ok(description) => description,
         Err(cause) => return failed(cause).into(),
     };
-    if let Some(cause) = work.cannot_contribute(Some(journal)).await {
+    if let Some(cause) = work.cannot_contribute(Some(journal), OF_LATE).await {
         return failed(cause).into();
     }
     let finished = match run_until_deadline(work, journal, description).await {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
-use super::work::{Acted, Learned, Work};
+use super::work::{Acted, Learned, OF_LATE, Work};
 use crate::description::TaskDescription;
 use crate::docker::pull::{PullError, pull_timeout};
 use crate::inputs::{self, Downloader};
@@ -20,7 +20,7 @@ pub(super) async fn app(work: &Work) -> Acted {
         Ok(description) => description,
         Err(cause) => return failed(cause).into(),
     };
-    if let Some(cause) = work.cannot_contribute(None).await {
+    if let Some(cause) = work.cannot_contribute(None, OF_LATE).await {
         return failed(cause).into();
     }
     let settings = &work.shared.settings;
@@ -103,7 +103,7 @@ pub(super) async fn data(work: &Work) -> Acted {
         Ok(description) => description,
         Err(cause) => return failed(cause).into(),
     };
-    if let Some(cause) = work.cannot_contribute(None).await {
+    if let Some(cause) = work.cannot_contribute(None, OF_LATE).await {
         return failed(cause).into();
     }
     if !inputs::are_wanted(description) {

@@ -3,7 +3,7 @@
 
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
-use super::work::{Acted, Learned, Work};
+use super::work::{Acted, Learned, OF_LATE, Work};
 use crate::description::TaskDescription;
 use crate::journal::Outcome;
 use crate::upload;
@@ -19,7 +19,7 @@ pub(super) async fn check(work: &Work) -> Acted {
         final_deadline: Some(description.final_deadline),
         ..Learned::default()
     };
-    let outcome = match work.cannot_contribute(None).await {
+    let outcome = match work.cannot_contribute(None, OF_LATE).await {
         Some(cause) => failed(cause),
         None => match refusal(
             description,

@@ -7,8 +7,8 @@ use wire::message::WorkerpoolAuthorization;
 use wire::status::{ReplicateStatus as Is, ReplicateStatusCause as Cause};
 
 use crate::scheduler::Caf;
-use crate::script;
 use crate::world::{World, address, send};
+use crate::{assert_read_once, script};
 
 const TO_COMPUTED: [Is; 8] = [
     Is::Starting,
@@ -67,6 +67,10 @@ async fn a_granted_task_is_uploaded_and_finished_with_one_transaction() {
     assert!(receipt.block_number > 0 && receipt.tx_hash.is_some());
     let results = world.scheduler.chain_task().await.results;
     assert_eq!(done.result_link.unwrap().as_bytes(), results.as_ref());
+    assert_eq!(world.asked.count("task"), 1, "when it is given");
+    assert_eq!(world.asked.count("account"), 0);
+    assert_eq!(world.asked.count("contribution"), 0);
+    assert_read_once(&world);
     assert!(!world.task_folder().exists());
     world.end(running, shutdown).await;
 }

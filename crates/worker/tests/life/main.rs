@@ -11,6 +11,7 @@
 mod alone;
 #[path = "../busybox/mod.rs"]
 mod busybox;
+mod counter;
 mod scheduler;
 mod world;
 
@@ -24,6 +25,17 @@ fn script(before: &str) -> String {
     let computed =
         r#"echo "{\"deterministic-output-path\":\"/iexec_out/r.txt\"}" > /iexec_out/computed.json"#;
     format!("{before} echo once >> /iexec_out/r.txt; {computed}; echo done")
+}
+
+/// What a worker needs to know once, however many tasks it does. The pool's owner is looked at when it starts, too; gas money is looked at
+/// by the outbox, too.
+pub(crate) fn assert_read_once(world: &World) {
+    for what in ["deal", "category", "app"] {
+        assert_eq!(world.asked.count(what), 1, "{what}");
+    }
+    assert_eq!(world.asked.count("owner"), 2);
+    assert_eq!(world.asked.count("another view"), 0);
+    assert!(world.asked.count("eth_getBalance") <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +77,11 @@ async fn a_task_goes_from_the_ask_to_finalized_and_nothing_is_left_behind() {
         .unwrap();
     assert_eq!(computed.details.unwrap().exit_code, Some(0));
     assert!(!world.task_folder().exists());
+    // Once when it is given, once when its reveal is due.
+    assert_eq!(world.asked.count("task"), 2);
+    assert_eq!(world.asked.count("account"), 1);
+    assert_eq!(world.asked.count("contribution"), 0);
+    assert_read_once(&world);
     world.end(running, shutdown).await;
 }
 
@@ -185,6 +202,36 @@ async fn an_abort_while_the_contribution_is_on_its_way_does_not_throw_its_result
     let aborted = tokio::time::timeout(Duration::from_secs(3), world.until_told(Is::Aborted)).await;
     assert!(aborted.is_err(), "the task was given up");
     world.mine(true).await;
+    world.until_told(Is::Completed).await;
+    assert_eq!(world.chain_status().await, 3);
+    world.end(running, shutdown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_found_empty_when_it_should_contribute_contributes_once_it_is_filled() {
+    let world = World::new(
+        "empty",
+        &script("until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;"),
+    )
+    .await;
+    let (running, shutdown) = world.start().await;
+    world.until_told(Is::Computing).await;
+    let before = world.transactions().await;
+    world.fill_wallet(0).await;
+    let looked = world.asked.count("eth_getBalance");
+    while std::fs::write(world.task_folder().join("input/go"), "").is_err() {
+        tokio::task::yield_now().await;
+    }
+    world.until_told(Is::Contributing).await;
+    let looked_again = async {
+        while world.asked.count("eth_getBalance") < looked + 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let looked_again = tokio::time::timeout(Duration::from_secs(30), looked_again).await;
+    looked_again.expect("money is looked for again and again");
+    assert_eq!(world.transactions().await, before);
+    world.fill_wallet(1_000_000_000_000_000_000).await;
     world.until_told(Is::Completed).await;
     assert_eq!(world.chain_status().await, 3);
     world.end(running, shutdown).await;

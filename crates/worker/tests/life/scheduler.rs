@@ -23,6 +23,8 @@ use crate::world::send;
 /// What the scheduler was told, and what it tells.
 pub(crate) struct Scheduler {
     pub(crate) chain: Arc<TestChain>,
+    /// Where workers reach the chain.
+    pub(crate) node: String,
     pub(crate) task: TaskId,
     pub(crate) authorization: WorkerpoolAuthorization,
     pub(crate) base: Mutex<String>,
@@ -146,7 +148,7 @@ pub(crate) fn routes(scheduler: Arc<Scheduler>) -> Router {
     };
     let chain = |State(scheduler): Of| async move {
         Json(json!({
-            "chainId": scheduler.chain.devnet().settings().chain_id, "sidechain": false, "chainNodeUrl": scheduler.chain.rpc_url(),
+            "chainId": scheduler.chain.devnet().settings().chain_id, "sidechain": false, "chainNodeUrl": scheduler.node,
             "iexecHubContractAddress": scheduler.chain.addresses().contracts.hub, "blockTime": "PT1S"
         }))
     };

@@ -19,6 +19,7 @@ use wire::message::{Signature, WorkerpoolAuthorization};
 use wire::status::ReplicateStatus as Is;
 
 use crate::busybox;
+use crate::counter::Counter;
 use crate::scheduler::{Caf, Scheduler, routes};
 
 const IMAGE: &str = "127.0.0.1:1/workerpool-life:1";
@@ -26,6 +27,8 @@ const IMAGE: &str = "127.0.0.1:1/workerpool-life:1";
 /// A chain, a deal of one task on it, and a scheduler for it.
 pub(crate) struct World {
     pub(crate) chain: Arc<TestChain>,
+    /// What workers asked the chain.
+    pub(crate) asked: Counter,
     pub(crate) scheduler: Arc<Scheduler>,
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
@@ -189,8 +192,10 @@ impl World {
         };
         let owner = &chain.accounts().find(Role::Scheduler).unwrap().key;
         let signature = poco::signing::sign_prefixed(owner, unsigned.hash()).unwrap();
+        let asked = Counter::before(chain.rpc_url()).await;
         let scheduler = Arc::new(Scheduler {
             chain: Arc::clone(&chain),
+            node: asked.url.clone(),
             task,
             authorization: WorkerpoolAuthorization {
                 signature: Signature::from(signature),
@@ -212,6 +217,7 @@ impl World {
         let name = format!("life-{test}-{}", std::process::id());
         Self {
             chain,
+            asked,
             scheduler,
             url,
             folder: tempfile::tempdir().unwrap(),
@@ -291,6 +297,18 @@ impl World {
             .await
             .unwrap();
         count.to()
+    }
+
+    /// What the worker's wallet has from here on, in wei.
+    pub(crate) async fn fill_wallet(&self, wei: u64) {
+        let wallet = address(&self.chain, Role::Worker(1));
+        let params = json!([wallet, U256::from(wei)]);
+        let _: Value = self
+            .chain
+            .devnet()
+            .ask("anvil_setBalance", params)
+            .await
+            .unwrap();
     }
 
     /// Whether transactions go into blocks from here on.
