@@ -34,7 +34,7 @@ impl Recipe {
             .args(&self.args)
             .env_clear()
             .envs(
-                ["PATH", "HOME", "DOCKER_HOST", "TMPDIR"]
+                ["PATH", "HOME", "DOCKER_HOST", "TMPDIR", "WORKERPOOL_LOG"]
                     .iter()
                     .filter_map(|name| std::env::var_os(name).map(|value| (*name, value))),
             )

@@ -5,7 +5,7 @@
     reason = "JSON read by its field names: a missing one reads as null"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use anyhow::Context as _;
@@ -37,7 +37,12 @@ impl Rpc {
         }
         self.request::<Value>("anvil_reorg", json!([depth, again]))
             .await?;
-        self.mend_above(head - depth, &again).await
+        self.mend_above(head - depth, &again).await?;
+        // The node has gone back to the time of the last block that stayed, and would lag by that from now on.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        self.request::<Value>("evm_setTime", json!([now]))
+            .await
+            .map(drop)
     }
 
     /// A block that the node mines in its rhythm just then leaves a hole below it: all above `common` is made again until there is none.

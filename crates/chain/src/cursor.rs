@@ -282,8 +282,10 @@ impl Cursor {
             && first.parent != position.hash
         {
             return match self.roll_back().await? {
-                // It came back in the meantime.
-                Progress::RolledBack { to, .. } if to == position.number => Ok(Err(Unready::Moved)),
+                // It came back in the meantime, or the node contradicts itself.
+                Progress::RolledBack { to, .. } if to == position.number => {
+                    Ok(Err(Unready::Behind))
+                }
                 rollback => Ok(Ok(rollback)),
             };
         }

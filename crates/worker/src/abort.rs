@@ -45,7 +45,7 @@ pub(crate) async fn is_confirmed(work: &Work, journal: &Journal, notice: &Notice
     if authenticated && journal.step < Step::Contribute {
         return true;
     }
-    match stakes(work).await {
+    match stakes(work, journal).await {
         Some(Some(stakes)) => {
             let now = clock::now();
             // What is handed over to the outbox cannot be called back: mined after the result was thrown away, it costs the stake (Q23).
@@ -73,14 +73,15 @@ async fn is_under_way(work: &Work, journal: &Journal) -> bool {
     }
 }
 
-async fn stakes(work: &Work) -> Option<Option<Stakes>> {
+async fn stakes(work: &Work, journal: &Journal) -> Option<Option<Stakes>> {
     let (shared, wallet) = (&work.shared, work.shared.session.wallet());
     let Some(task) =
         patience::read("task", shared.block_time, || shared.hub.task(work.task)).await?
     else {
         return Some(None);
     };
-    let own = if task.contributors.contains(&wallet) {
+    // A node that is behind may not have a contribution that we know of.
+    let own = if task.contributors.contains(&wallet) || journal.transaction.is_some() {
         patience::read("contribution", shared.block_time, || {
             shared.hub.contribution(work.task, wallet)
         })

@@ -103,6 +103,7 @@ async fn try_contribute(work: &Work, journal: &Journal) -> Result<ChainReceipt, 
             return Err(Cause::ChainReceiptNotValid);
         }
         refused += 1;
+        tokio::time::sleep(work.shared.block_time).await;
     }
 }
 

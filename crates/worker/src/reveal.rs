@@ -95,17 +95,24 @@ async fn try_reveal(work: &Work, journal: &Journal) -> Result<ChainReceipt, Caus
     }
 }
 
-/// Waits until the node has the block of consensus.
+/// Waits until the node has the block of consensus, for as long as there is something to reveal (Q22).
 async fn wait_for_block(work: &Work, block: u64) -> Result<(), Cause> {
     let description = work.description().await?;
     let mut pauses = Pauses::between(work.shared.block_time, work.shared.block_time * 4);
     let shared = &work.shared;
+    let mut until = None;
     loop {
         let head = shared.head_within(shared.block_time / 2).await;
         if head.is_some_and(|head| head.0 >= block) {
             return Ok(());
         }
-        if !pauses.rest(Some(description.final_deadline)).await {
+        if until.is_none() {
+            let known = task(work).await.map(|task| seconds(task.revealDeadline));
+            // Before the consensus there is no such deadline.
+            until = known.filter(|deadline| deadline.millis() > 0);
+        }
+        let until = until.unwrap_or(description.final_deadline);
+        if !pauses.rest(Some(until)).await {
             return Err(Cause::BlockNotReached);
         }
     }

@@ -9,6 +9,7 @@
 
 mod alone;
 mod apps;
+mod bags;
 mod clock;
 mod faults;
 mod inputs;

@@ -31,7 +31,8 @@ fn node(world: &World) -> &FlakyNode {
 async fn blocks_pass(world: &World, blocks: u64) {
     let rpc = world.rpc();
     let from = rpc.head().await.unwrap();
-    e2e::process::until("new blocks", Duration::from_secs(60), || async {
+    let patience = Duration::from_secs(30 + 2 * blocks);
+    e2e::process::until("new blocks", patience, || async {
         Ok((rpc.head().await? >= from + blocks).then_some(()))
     })
     .await
@@ -71,11 +72,33 @@ async fn a_node_that_answers_errors_delays_tasks_and_loses_none() {
         )
         .await
         .unwrap();
+    blocks_pass(&world, 60).await;
 
     node(&world).goes_right();
     world.becomes_healthy(true, A_WHILE).await.unwrap();
     world.completes(under_way, A_WHILE).await.unwrap();
     world.completes(meanwhile, A_WHILE).await.unwrap();
+    world.audit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_down_and_one_that_is_slow_only_cost_time() {
+    let _turn = turn().await;
+    let world = world().await;
+    let slow = vec!["eth_getLogs", "eth_call", "eth_sendRawTransaction"];
+    for fault in [Fault::Down, Fault::Slow(slow, Duration::from_secs(3))] {
+        let under_way = world.buy_one("sleep 2").await.unwrap();
+        world
+            .replicate_reaches(under_way, "COMPUTING", A_WHILE)
+            .await
+            .unwrap();
+        node(&world).goes_wrong(fault);
+        let meanwhile = world.buy_one("ok").await.unwrap();
+        blocks_pass(&world, 20).await;
+        node(&world).goes_right();
+        world.completes(under_way, A_WHILE).await.unwrap();
+        world.completes(meanwhile, A_WHILE).await.unwrap();
+    }
     world.audit().await.unwrap();
 }
 
@@ -128,8 +151,8 @@ async fn a_node_that_hides_logs_for_a_while_loses_no_deal_and_no_report() {
 
     node(&world).goes_wrong(Fault::NoLogs);
     let meanwhile = world.buy_one("ok").await.unwrap();
-    // Long enough for a contribution whose log nobody sees.
-    blocks_pass(&world, 12).await;
+    // Long enough for a contribution whose log nobody sees, and for whoever waits for it to lose patience.
+    blocks_pass(&world, 60).await;
     node(&world).goes_right();
     world.completes(under_way, A_WHILE).await.unwrap();
     world.completes(meanwhile, A_WHILE).await.unwrap();

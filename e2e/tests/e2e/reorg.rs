@@ -67,6 +67,7 @@ async fn pay_in(world: &World) {
 /// What a task is at when the blocks go.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
+    Initialized,
     Computing,
     Contributed,
     Revealed,
@@ -77,6 +78,10 @@ enum Phase {
 impl Phase {
     async fn reached(self, world: &World, task: B256) {
         let done = match self {
+            Self::Initialized => {
+                event(world, "TaskInitialize(bytes32,address)", task).await;
+                Ok(())
+            }
             Self::Computing => world.replicate_reaches(task, "COMPUTING", A_WHILE).await,
             Self::Contributed => {
                 event(world, "TaskContribute(bytes32,address,bytes32)", task).await;
@@ -102,25 +107,33 @@ async fn a_task_survives_a_reorganisation_in_each_of_its_phases() {
     let _turn = turn().await;
     let world = World::start(plan(1).classic()).await.unwrap();
     let rpc = world.rpc();
-    let rows = [
-        (Phase::Computing, 12),
-        (Phase::Contributed, 11),
-        (Phase::Revealed, 7),
-        (Phase::Uploaded, 4),
-        (Phase::Completed, 9),
+    let phases = [
+        Phase::Initialized,
+        Phase::Computing,
+        Phase::Contributed,
+        Phase::Revealed,
+        Phase::Uploaded,
+        Phase::Completed,
     ];
     pay_in(&world).await;
-    for (phase, depth) in rows {
-        let deal = buy(&world, Wish::one("sleep 1", 0)).await;
-        phase.reached(&world, deal.tasks[0]).await;
-        // Of what vanishes only the purchase is sent again by its sender.
-        rpc.reorganise(depth, &[deal.tx_hash]).await.unwrap();
-        ends_on_chain(&world, deal.tasks[0], &format!("{phase:?}, {depth} deep")).await;
-        world.completes(deal.tasks[0], A_WHILE).await.unwrap();
-        rpc.mine(12).await.unwrap();
+    for depth in [1, 2, 6, 12] {
+        for phase in phases {
+            let deal = buy(&world, Wish::one("sleep 1", 0)).await;
+            phase.reached(&world, deal.tasks[0]).await;
+            // Of what vanishes only the purchase is sent again by its sender.
+            rpc.reorganise(depth, &[deal.tx_hash]).await.unwrap();
+            ends_on_chain(&world, deal.tasks[0], &format!("{phase:?}, {depth} deep")).await;
+            world.completes(deal.tasks[0], A_WHILE).await.unwrap();
+            rpc.mine(12).await.unwrap();
+        }
     }
     assert!(world.pool.said().contains("reorganised"));
-    world.audit().await.unwrap();
+    // One that comes back before what it stands on costs its gas, no more.
+    let reverted = world.audit_after_reorganisations().await.unwrap();
+    assert!(
+        reverted <= 3,
+        "{reverted} of some hundred transactions failed on the chain"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ const MOST: u64 = 720;
 pub(super) struct LookBack {
     /// Blocks to look back at most.
     depth: u64,
-    /// The first block that this cursor read itself.
+    /// The first block of which it is known what was told: one that this cursor read itself, and not too long ago.
     floor: BlockNumber,
     told: BTreeSet<(BlockNumber, u64)>,
 }
@@ -62,6 +62,7 @@ impl LookBack {
             .extend(facts.iter().map(|fact| (fact.block, fact.log_index)));
         let oldest = BlockNumber(to.0.saturating_sub(self.depth));
         self.told = self.told.split_off(&(oldest, 0));
+        self.floor = self.floor.max(oldest);
     }
 
     /// Notes that nothing above `to` counts.
@@ -75,5 +76,22 @@ impl LookBack {
     pub(super) fn restart(&mut self, floor: BlockNumber) {
         self.told.clear();
         self.floor = floor;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_which_is_forgotten_what_was_told_are_not_looked_at_again_after_a_rollback() {
+        let mut look_back = LookBack::new(Duration::from_secs(1), BlockNumber(0));
+        look_back.advanced(&[], BlockNumber(1000));
+        assert_eq!(look_back.begin(BlockNumber(1001), 1000), BlockNumber(821));
+        look_back.rolled_back(BlockNumber(990));
+        assert_eq!(look_back.begin(BlockNumber(991), 1000), BlockNumber(820));
+        // What is taken back below what is remembered is new.
+        look_back.rolled_back(BlockNumber(700));
+        assert_eq!(look_back.begin(BlockNumber(701), 1000), BlockNumber(701));
     }
 }

@@ -89,6 +89,10 @@ impl Cursor {
         }
         let (first, last) = (heads.first()?.block, heads.last()?.block);
         let position = self.position_after(heads)?;
+        if !heads.iter().any(|head| head.may_hold(&self.filter)) {
+            // Nothing would tie the answer to this chain.
+            return None;
+        }
         let room = self.range.checked_sub(heads.len() as u64)?;
         let since = self.look_back.begin(first.number, room);
         let wanted = logs_request(

@@ -9,21 +9,29 @@ use crate::{Block, NodeError};
 
 /// Transactions in flight whose receipts are asked for one by one; with more of them it is cheaper to ask how many are mined.
 const FEW: usize = 2;
+/// Blocks after a reorganisation for which every look is a whole one: nodes come to it one after the other.
+const SETTLES: u32 = 3;
 
 impl Sender {
     pub(super) async fn look(&mut self) -> Result<View, NodeError> {
         self.receipts.clear();
         let head = self.head().await?;
-        let (mined, pending) = if self.goes_well() {
+        let glanced = if self.goes_well() {
             self.glance().await?
         } else {
-            let wallet = self.shared.wallet;
-            let nonces = tokio::try_join!(
-                self.node.transaction_count(wallet),
-                self.node.pending_count(wallet)
-            )?;
-            self.looked = Some(Instant::now());
-            nonces
+            None
+        };
+        let (mined, pending) = match glanced {
+            Some(seen) => seen,
+            None => {
+                let wallet = self.shared.wallet;
+                let (mined, pending) = tokio::try_join!(
+                    self.node.transaction_count(wallet),
+                    self.node.pending_count(wallet)
+                )?;
+                self.looked = Some(Instant::now());
+                (mined, Some(pending))
+            }
         };
         if self.front.nonce != mined {
             self.front = Front {
@@ -53,19 +61,22 @@ impl Sender {
         let known = self
             .looked
             .is_some_and(|at| at.elapsed() < settings.block_time * WATCH_EVERY);
-        known && self.shared.book().goes_well(FEW, settings.stuck_after / 2)
+        let moved = self
+            .moved
+            .is_some_and(|at| at.elapsed() < settings.block_time * SETTLES);
+        known && !moved && self.shared.book().goes_well(FEW, settings.stuck_after / 2)
     }
 
-    /// Nonces used up and pending, as far as this round needs them.
-    async fn glance(&mut self) -> Result<(u64, u64), NodeError> {
+    /// Nonces used up and pending, the latter where something waits for one; none where the node's word is not what was expected.
+    async fn glance(&mut self) -> Result<Option<(u64, Option<u64>)>, NodeError> {
         let (flights, waits) = {
             let book = self.shared.book();
             (book.flights(), book.counts().0 > 0)
         };
         let mut mined = self.front.nonce;
-        let mut pending = mined;
+        let mut next = mined;
         for flight in &flights {
-            pending = pending.max(flight.nonce + 1);
+            next = next.max(flight.nonce + 1);
             for hash in flight.hashes_newest_first() {
                 if let Some(receipt) = self.node.receipt(hash).await? {
                     mined = mined.max(flight.nonce + 1);
@@ -74,13 +85,19 @@ impl Sender {
                 }
             }
         }
-        if waits {
-            pending = pending.max(self.node.pending_count(self.shared.wallet).await?);
-            if flights.is_empty() {
-                // Nothing of ours is between the two.
-                mined = pending;
-            }
+        if !waits {
+            return Ok(Some((mined, None)));
         }
-        Ok((mined, pending.max(mined)))
+        let pending = self.node.pending_count(self.shared.wallet).await?;
+        if pending < next {
+            // A gap below what flies, or what was waiting is gone.
+            self.receipts.clear();
+            return Ok(None);
+        }
+        if flights.is_empty() {
+            // Nothing of ours is between the two.
+            mined = pending;
+        }
+        Ok(Some((mined, Some(pending))))
     }
 }

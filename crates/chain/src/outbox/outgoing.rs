@@ -72,6 +72,11 @@ impl Sender {
         if waiting == 0 || room == 0 {
             return Ok(());
         }
+        let Some(pending) = view.pending else {
+            // It came to wait after the chain was looked at.
+            self.shared.wake.notify_one();
+            return Ok(());
+        };
         let Some(offer) = self.offer(view).await? else {
             return Ok(());
         };
@@ -95,7 +100,7 @@ impl Sender {
         if ready.is_empty() {
             return Ok(());
         }
-        self.sign_and_send(ready, offer, view).await
+        self.sign_and_send(ready, offer, pending, view).await
     }
 
     /// What to offer now; `None`, with the reason noted, while the cap is below the base fee.
@@ -154,14 +159,14 @@ impl Sender {
         let known = self
             .funds
             .filter(|(at, left)| at.elapsed() < FUNDS_GOOD_FOR && *left >= plenty);
-        let (at, have) = match known {
-            Some(known) => known,
+        let have = match known {
+            Some((_, left)) => left,
             None => {
-                let balance = self.node.balance(self.shared.wallet).await?;
-                (Instant::now(), balance.0)
+                let balance = self.node.balance(self.shared.wallet).await?.0;
+                self.funds = Some((Instant::now(), balance.saturating_sub(need)));
+                balance
             }
         };
-        self.funds = Some((at, have));
         Ok(Purse { have, need, price })
     }
 
@@ -249,10 +254,11 @@ impl Sender {
         &mut self,
         ready: Vec<Ready>,
         offer: Offer,
+        pending: u64,
         view: &View,
     ) -> Result<(), Interrupted> {
         let chain_id = self.node.chain_id().await?;
-        let first = view.mined.max(view.pending);
+        let first = view.mined.max(pending);
         let nonces = self.shared.book().free_nonces(first, ready.len());
         let mut signed = Vec::with_capacity(ready.len());
         let mut stored = Vec::new();

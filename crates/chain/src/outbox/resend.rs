@@ -250,7 +250,7 @@ impl Sender {
             return;
         };
         let waited = self.front.since.elapsed() >= self.shared.settings.stuck_after;
-        if lowest.nonce > view.mined && view.pending == view.mined && waited {
+        if lowest.nonce > view.mined && view.pending == Some(view.mined) && waited {
             // A settled transaction that a reorganisation took back may hold it: that one is broadcast again.
             let nobodys = self.shared.book().free_nonces(view.mined, 1) == [view.mined];
             if nobodys {

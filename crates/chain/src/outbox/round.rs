@@ -30,8 +30,8 @@ pub(super) struct View {
     pub(super) head: Block,
     /// Nonces below are used up.
     pub(super) mined: u64,
-    /// The first nonce that no transaction in the node's pool continues.
-    pub(super) pending: u64,
+    /// The first nonce that no transaction in the node's pool continues, where it was asked for.
+    pub(super) pending: Option<u64>,
 }
 
 /// The nonce that the next block may take, and since when it is the next.
@@ -69,6 +69,8 @@ pub(super) struct Sender {
     pub(super) funds: Option<(Instant, u128)>,
     /// When the chain's whole view of the wallet was asked for last; none when it must be before anything else.
     pub(super) looked: Option<Instant>,
+    /// When blocks were last taken back.
+    pub(super) moved: Option<Instant>,
     /// Receipts that the look at the chain found already, by intent.
     pub(super) receipts: BTreeMap<String, Receipt>,
     /// The last rest was ended by a wake: somebody tells us of blocks.
@@ -91,6 +93,7 @@ impl Sender {
             tip: None,
             funds: None,
             looked: None,
+            moved: None,
             receipts: BTreeMap::new(),
             woken: false,
         }
@@ -137,6 +140,7 @@ impl Sender {
             let moved = self.shared.moved.swap(false, Ordering::Relaxed);
             if moved {
                 self.looked = None;
+                self.moved = Some(Instant::now());
             }
             if self.is_busy() || moved || since.elapsed() >= watch {
                 return;
@@ -221,7 +225,7 @@ impl Sender {
                 Err(error.into())
             }
             Err(SendError::Declined { refusal, text, .. }) => {
-                (self.looked, self.funds) = (None, None);
+                (self.looked, self.funds, self.tip) = (None, None, None);
                 let too_cheap = refusal == SendRefusal::FeeTooLow;
                 self.shared.book().change(key, |entry| {
                     entry.sent_at = Some(now);
