@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use e2e::process::{Process, Recipe, until};
 use e2e::registry::Registry;
 use e2e::rpc::Rpc;
-use e2e::world::{Chain, environment, from_npm, program, wait_until_up};
-use e2e::{image, ports};
+use e2e::world::{Chain, environment, program, wait_until_up};
+use e2e::{image, local_chain, ports};
 use serde_json::{Value, json};
 
 use crate::counter::Counter;
@@ -125,43 +125,24 @@ impl Stage {
         };
 
         let chain_dir = dir.join("chain");
-        let mut devnet = program(&dir, "devnet")?
-            .with_args([
-                "devnet",
-                "--dir",
-                &chain_dir.display().to_string(),
-                "--port",
-                &node.to_string(),
-                "--block-time",
-                &wanted.block_time.to_string(),
-                "--app-image",
-                &image,
-                "--scheduler-url",
-                &url(core),
-                "--config-server-url",
-                &url(config),
-                "--result-proxy-url",
-                &url(proxy),
-            ])
-            .with(
-                "WORKERPOOL_ANVIL",
-                from_npm("@foundry-rs/anvil-linux-amd64/bin/anvil"),
-            )
-            .with("WORKERPOOL_POCO_PACKAGE", from_npm("@iexec/poco"))
-            .start()?;
-        let facts = chain_dir.join("devnet.json");
-        until("the chain's devnet.json", Duration::from_secs(120), || {
-            let gone = devnet.must_live().err();
-            let there = facts.exists().then_some(());
-            async move {
-                match (there, gone) {
-                    (None, Some(error)) => Err(error),
-                    (there, _) => Ok(there),
-                }
-            }
-        })
-        .await?;
-        let chain: Chain = serde_json::from_slice(&std::fs::read(&facts)?)?;
+        let devnet = program(&dir, "devnet")?.with_args([
+            "devnet",
+            "--dir",
+            &chain_dir.display().to_string(),
+            "--port",
+            &node.to_string(),
+            "--block-time",
+            &wanted.block_time.to_string(),
+            "--app-image",
+            &image,
+            "--scheduler-url",
+            &url(core),
+            "--config-server-url",
+            &url(config),
+            "--result-proxy-url",
+            &url(proxy),
+        ]);
+        let (devnet, chain) = local_chain::start(devnet, &chain_dir).await?;
         steady(&Rpc::new(&chain.rpc_url), &wanted).await?;
 
         let counter = if wanted.counted {

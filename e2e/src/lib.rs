@@ -13,6 +13,7 @@ pub mod audit;
 pub mod files;
 pub mod flaky;
 pub mod image;
+pub mod local_chain;
 pub mod money;
 pub mod observe;
 pub mod ports;

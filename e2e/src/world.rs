@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::flaky::FlakyNode;
 use crate::image;
+use crate::local_chain;
 use crate::ports;
 use crate::process::{Process, Recipe, until};
 use crate::registry::Registry;
@@ -203,7 +204,7 @@ impl World {
 
         tell("local chain with the PoCo contracts");
         let chain_dir = dir.join("chain");
-        let mut devnet = program(&dir, "devnet")?
+        let devnet = program(&dir, "devnet")?
             .with_args([
                 "devnet",
                 "--dir",
@@ -223,27 +224,8 @@ impl World {
                 "--result-proxy-url",
                 &url(proxy),
             ])
-            .and_arg_if(plan.native, "--native")
-            .with(
-                "WORKERPOOL_ANVIL",
-                from_npm("@foundry-rs/anvil-linux-amd64/bin/anvil"),
-            )
-            .with("WORKERPOOL_POCO_PACKAGE", from_npm("@iexec/poco"))
-            .start()?;
-        let facts = chain_dir.join("devnet.json");
-        until("the chain's devnet.json", Duration::from_secs(120), || {
-            let gone = devnet.must_live().err();
-            let there = facts.exists().then_some(());
-            async move {
-                if let (None, Some(error)) = (there, gone) {
-                    Err(error)
-                } else {
-                    Ok(there)
-                }
-            }
-        })
-        .await?;
-        let chain: Chain = serde_json::from_slice(&std::fs::read(&facts)?)?;
+            .and_arg_if(plan.native, "--native");
+        let (devnet, chain) = local_chain::start(devnet, &chain_dir).await?;
 
         tell("scheduler, config server and result proxy");
         let mut common = environment(&chain_dir.join("devnet.env"))?;

@@ -396,6 +396,45 @@ async fn a_stopped_container_ends_its_run_and_removing_it_twice_is_no_error() {
 }
 
 #[tokio::test]
+async fn a_container_that_somebody_removes_ends_its_run_at_once() {
+    // Q38
+    let world = World::new("vanish").await;
+    let (engine, request) = (
+        world.engine.clone(),
+        world.sh("exec /bin/busybox sleep 600"),
+    );
+    let running = tokio::spawn(async move { engine.run(&request).await });
+    world.until_running().await;
+    world.engine.remove(&world.name).await.unwrap();
+    // Its last state may still be seen.
+    let ended = running.await.unwrap().unwrap().ended;
+    assert!(
+        matches!(ended, Ended::Vanished | Ended::Exited(137)),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_container_whose_name_only_begins_alike_is_another() {
+    // Q40
+    let world = World::new("alike").await;
+    let longer = RunRequest {
+        name: format!("{}-2", world.name),
+        ..world.sh("exec /bin/busybox sleep 600")
+    };
+    let engine = world.engine.clone();
+    let other = tokio::spawn({
+        let (engine, longer) = (engine.clone(), longer.clone());
+        async move { engine.run(&longer).await }
+    });
+    let finished = world.run("echo mine > /iexec_out/mine").await;
+    assert_eq!(finished.ended, Ended::Exited(0));
+    engine.stop(&longer.name).await.unwrap();
+    assert_eq!(other.await.unwrap().unwrap().ended, Ended::Exited(137));
+    engine.remove(&longer.name).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_image_that_a_registry_does_not_have_is_told_from_a_registry_that_does_not_answer() {
     let world = World::new("pull").await;
     // A registry that answers its version check, and 404 with the registry's own words to everything else.

@@ -197,6 +197,38 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_dataset_is_held_to_the_same_limits_as_input_files() {
+    let own = Server::on("127.0.0.1", |_, _| "secret".into_response()).await;
+    let target = own.url("/latest/meta-data/");
+    let server = Server::new(move |path, _| match path {
+        "/endless" => endless(),
+        _ => redirect(&target),
+    })
+    .await;
+    for uri in [
+        server.url("/endless"),
+        server.url("/redirects"),
+        own.url("/"),
+        "file:///etc/passwd".to_owned(),
+    ] {
+        let world = World::new().dataset(&*uri);
+        let error = world.fetch().await.unwrap_err();
+        assert_eq!(error.cause(), Cause::DatasetFileDownloadFailed, "{error}");
+        assert!(!world.data().exists());
+        let InputError::Dataset { source, .. } = error else {
+            panic!("{error}");
+        };
+        let endless = uri.ends_with("/endless");
+        let as_expected = match source {
+            DownloadError::TooLarge { .. } => endless,
+            _ => !endless,
+        };
+        assert!(as_expected, "{uri}: {source}");
+    }
+    assert!(own.asked().is_empty());
+}
+
+#[tokio::test]
 async fn dataset_and_input_files_lie_in_the_input_folder_under_the_protocols_names() {
     let server = Server::new(|path, _| match path {
         "/data" => DATA.into_response(),

@@ -46,7 +46,7 @@ async fn set_balance(world: &World, owner: Address, wei: U256) {
 async fn gas_above_the_cap_is_waited_out() {
     let _turn = turn().await;
     let world = world(1).await;
-    let (pool, worker) = (world.pool.said().len(), world.workers[0].said().len());
+    let worker = world.workers[0].said().len();
     let task = world.buy_one("sleep 1").await.unwrap();
     world
         .replicate_reaches(task, "COMPUTING", A_WHILE)
@@ -70,17 +70,19 @@ async fn gas_above_the_cap_is_waited_out() {
         .unwrap();
     world.completes(task, A_WHILE).await.unwrap();
 
+    // The pool's. It is stopped while the deal is made, which the buyer finds too dear as well.
+    world.pool.signal_family("STOP").unwrap();
+    let task = world.buy_one("ok").await.unwrap();
     world
         .rpc()
         .request::<Value>("anvil_setNextBlockBaseFeePerGas", json!([high]))
         .await
         .unwrap();
-    let task = world.buy_one("ok").await;
-    // The buyer may find it too dear as well.
-    if let Ok(task) = task {
-        world.completes(task, A_WHILE).await.unwrap();
-        world.pool.says(pool, &words, A_WHILE).await.unwrap();
-    }
+    world.rpc().mine(1).await.unwrap();
+    let pool = world.pool.said().len();
+    world.pool.signal_family("CONT").unwrap();
+    world.pool.says(pool, &words, A_WHILE).await.unwrap();
+    world.completes(task, A_WHILE).await.unwrap();
     world.audit().await.unwrap();
 }
 

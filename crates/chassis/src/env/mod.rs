@@ -46,6 +46,15 @@ pub trait Env: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
 }
 
+/// Those of `names`, each with a remark, that are set to something.
+pub fn set_among<'a>(
+    env: &'a dyn Env,
+    names: &'a [(&'static str, &'static str)],
+) -> impl Iterator<Item = (&'static str, &'static str)> + 'a {
+    let is_set = |name: &str| env.get(name).is_some_and(|value| !value.trim().is_empty());
+    names.iter().copied().filter(move |(name, _)| is_set(name))
+}
+
 /// The environment of this process. A value that is not UTF-8 is not there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessEnv;

@@ -66,10 +66,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 pub(super) fn without_effect(
     env: &dyn Env,
 ) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
-    WITHOUT_EFFECT
-        .iter()
-        .copied()
-        .filter(|(name, _)| env.get(name).is_some_and(|value| !value.trim().is_empty()))
+    chassis::env::set_among(env, WITHOUT_EFFECT)
 }
 
 #[cfg(test)]

@@ -177,6 +177,26 @@ mod tests {
     }
 
     #[test]
+    fn the_compat_profile_leaves_containers_as_the_engine_makes_them() {
+        let config = host_config(
+            Profile::Compat,
+            &limits(),
+            Path::new("/t/input"),
+            Path::new("/t/out"),
+            &Place::default(),
+        );
+        assert_eq!(
+            (config.cap_drop, config.cap_add, config.security_opt),
+            (None, None, None)
+        );
+        assert_eq!(
+            (config.memory, config.memory_swap, config.nano_cpus),
+            (None, None, None)
+        );
+        assert_eq!((config.pids_limit, config.privileged), (None, None));
+    }
+
+    #[test]
     fn only_the_tasks_own_folders_are_mounted_whatever_the_profile() {
         for profile in [Profile::Default, Profile::Compat] {
             let config = host_config(

@@ -90,14 +90,22 @@ pub struct Finished {
 }
 
 impl Finished {
-    fn not_started(reason: String) -> Self {
+    const fn without_a_trace(ended: Ended, reason: Option<String>) -> Self {
         Self {
-            ended: Ended::NotStarted,
+            ended,
             exit_code: -1,
             elapsed: Duration::ZERO,
             streams: None,
-            reason: Some(reason),
+            reason,
         }
+    }
+
+    fn not_started(reason: String) -> Self {
+        Self::without_a_trace(Ended::NotStarted, Some(reason))
+    }
+
+    const fn vanished() -> Self {
+        Self::without_a_trace(Ended::Vanished, None)
     }
 
     /// True when the application ended by itself with code 0.
@@ -215,21 +223,21 @@ impl Engine {
         stopped: Option<Ended>,
     ) -> Result<Finished, DockerError> {
         let Some(state) = self.state_of(&request.name).await? else {
-            return Ok(Finished {
-                ended: Ended::Vanished,
-                exit_code: -1,
-                elapsed: Duration::ZERO,
-                streams: None,
-                reason: None,
-            });
+            return Ok(Finished::vanished());
         };
         let elapsed = match (started_at(&state), finished_at(&state)) {
             (Some(started), Some(finished)) => finished.since(started),
             _ => Duration::ZERO,
         };
-        let streams = self
-            .read_streams(&request.name, &request.streams, request.limits.logs)
-            .await?;
+        let read = self.read_streams(&request.name, &request.streams, request.limits.logs);
+        let streams = match read.await {
+            // Somebody is removing it.
+            Err(DockerError::Refused {
+                status: Some(404 | 409),
+                ..
+            }) => return Ok(Finished::vanished()),
+            read => read?,
+        };
         let code = state.exit_code.unwrap_or(-1);
         let ended = stopped.unwrap_or_else(|| {
             if streams.is_none() {
