@@ -90,6 +90,8 @@ pub struct Cursor {
     range: u64,
     successes: u32,
     look_back: LookBack,
+    /// A block of which the node is known to keep logs back.
+    missing: Option<BlockNumber>,
     quiet: Quiet,
     waker: CursorWaker,
 }
@@ -119,6 +121,7 @@ impl Cursor {
             settings,
             position,
             successes: 0,
+            missing: None,
             quiet: Quiet::default(),
             waker: CursorWaker::default(),
         }
@@ -218,7 +221,14 @@ impl Cursor {
         if target < from {
             return Ok(None);
         }
-        let to = BlockNumber(target.0.min(from.0.saturating_add(self.range - 1)));
+        let doubtful = self.missing.is_some_and(|block| block >= from);
+        let range = if doubtful {
+            // Nothing is passed over unproven.
+            self.range.min(bloom::MOST)
+        } else {
+            self.range
+        };
+        let to = BlockNumber(target.0.min(from.0.saturating_add(range - 1)));
         match self.read(from, to, head).await {
             Ok(Ok(progress)) => {
                 self.grow();
@@ -236,7 +246,12 @@ impl Cursor {
                 tracing::debug!(block = to.0, "the chain changed while it was read");
                 Ok(None)
             }
-            Err(error) => self.ask_for_less(error),
+            Err(error) => {
+                if let NodeError::LogsMissing { block } = error {
+                    self.missing = Some(BlockNumber(block));
+                }
+                self.ask_for_less(error)
+            }
         }
     }
 

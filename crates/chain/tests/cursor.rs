@@ -509,6 +509,31 @@ async fn logs_that_were_hidden_in_a_long_range_are_found_later_and_told_once() {
 }
 
 #[tokio::test]
+async fn logs_that_are_known_to_be_hidden_are_not_passed_over_however_many_blocks_come() {
+    let (world, _fake, node) = world().await;
+    let mut cursor = Cursor::new(node, filter(), settings(), None);
+    read_to(&mut cursor, 0).await;
+    {
+        let mut world = world.lock().unwrap();
+        world.hidden_logs = true;
+        world.mine();
+        world.mine_with(vec![deal_notice(POOL, 1)]);
+    }
+    assert!(matches!(
+        cursor.next().await,
+        Err(NodeError::LogsMissing { block: 2 })
+    ));
+    world.lock().unwrap().mine_many(40);
+    assert!(matches!(
+        cursor.next().await,
+        Err(NodeError::LogsMissing { block: 2 })
+    ));
+    world.lock().unwrap().hidden_logs = false;
+    let (told, _) = read_to(&mut cursor, 42).await;
+    assert_eq!(told, [deal(1)]);
+}
+
+#[tokio::test]
 async fn a_node_that_lost_the_last_block_read_is_believed_by_the_block_on_top_of_it() {
     let (world, _fake, node) = world().await;
     let mut cursor = Cursor::new(node, filter(), settings(), None);

@@ -76,8 +76,9 @@ async fn a_node_that_answers_errors_delays_tasks_and_loses_none() {
 
     node(&world).goes_right();
     world.becomes_healthy(true, A_WHILE).await.unwrap();
-    world.completes(under_way, A_WHILE).await.unwrap();
-    world.completes(meanwhile, A_WHILE).await.unwrap();
+    // After so long a time the worker asks every half minute only.
+    world.completes(under_way, 3 * A_WHILE).await.unwrap();
+    world.completes(meanwhile, 3 * A_WHILE).await.unwrap();
     world.audit().await.unwrap();
 }
 
@@ -154,8 +155,8 @@ async fn a_node_that_hides_logs_for_a_while_loses_no_deal_and_no_report() {
     // Long enough for a contribution whose log nobody sees, and for whoever waits for it to lose patience.
     blocks_pass(&world, 60).await;
     node(&world).goes_right();
-    world.completes(under_way, A_WHILE).await.unwrap();
-    world.completes(meanwhile, A_WHILE).await.unwrap();
+    world.completes(under_way, 3 * A_WHILE).await.unwrap();
+    world.completes(meanwhile, 3 * A_WHILE).await.unwrap();
     // Caught by a block's header, or found when the newest blocks were read again.
     let said = world.pool.said();
     assert!(

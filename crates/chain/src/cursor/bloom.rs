@@ -19,7 +19,7 @@ struct Header {
 
 /// The most blocks of which each header is looked at: so many are missed between two looks, not more. The end of a longer range is looked at
 /// in any case.
-const MOST: u64 = 16;
+pub(super) const MOST: u64 = 16;
 
 /// The blocks before `to` whose headers are to be asked for with the logs from `from` on: `from` in any case, for what it stands on.
 pub(super) fn worth_proving(
