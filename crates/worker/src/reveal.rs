@@ -100,13 +100,14 @@ async fn wait_for_block(work: &Work, block: u64) -> Result<(), Cause> {
     let description = work.description().await?;
     let mut pauses = Pauses::between(work.shared.block_time, work.shared.block_time * 4);
     let shared = &work.shared;
-    let mut until = None;
+    let (mut until, mut looks) = (None, 0);
     loop {
         let head = shared.head_within(shared.block_time / 2).await;
         if head.is_some_and(|head| head.0 >= block) {
             return Ok(());
         }
-        if until.is_none() {
+        // Most often it is there with one of the next blocks.
+        if looks > 4 && until.is_none() {
             let known = task(work).await.map(|task| seconds(task.revealDeadline));
             // Before the consensus there is no such deadline.
             until = known.filter(|deadline| deadline.millis() > 0);
@@ -115,6 +116,7 @@ async fn wait_for_block(work: &Work, block: u64) -> Result<(), Cause> {
         if !pauses.rest(Some(until)).await {
             return Err(Cause::BlockNotReached);
         }
+        looks += 1;
     }
 }
 
