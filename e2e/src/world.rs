@@ -103,6 +103,17 @@ pub fn native_by_environment() -> bool {
 }
 
 impl Plan {
+    /// So many workers of two slots, and the application that does what its arguments say.
+    #[must_use]
+    pub fn with_faults(workers: usize) -> Self {
+        Self {
+            workers,
+            slots: 2,
+            app: (image::FAULTS, "workerpool/faults:1".into()),
+            ..Self::default()
+        }
+    }
+
     /// The same world, in which every task is contributed, revealed and finalized in steps: contribute-and-finalize is not granted.
     #[must_use]
     pub fn classic(mut self) -> Self {

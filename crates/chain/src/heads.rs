@@ -40,16 +40,10 @@ pub struct Head {
 impl Head {
     /// Reads a header as nodes answer and push it.
     pub(crate) fn read(raw: &RawValue) -> Result<Option<Self>, NodeError> {
-        #[derive(Deserialize)]
-        struct Header {
-            #[serde(rename = "logsBloom")]
-            bloom: Option<Bloom>,
-        }
-        let bloom = serde_json::from_str(raw.get()).map_or(None, |header: Header| header.bloom);
         Ok(read_block(raw)?.map(|block| Self {
             block,
             follows: false,
-            bloom,
+            bloom: bloom_in(raw),
         }))
     }
 
@@ -57,6 +51,16 @@ impl Head {
     pub(crate) fn may_hold(&self, filter: &FactFilter) -> bool {
         self.bloom.is_none_or(|bloom| filter.shows_in(&bloom))
     }
+}
+
+/// What the header in `raw` says about the logs in its block; one that cannot be read like this says nothing.
+pub(crate) fn bloom_in(raw: &RawValue) -> Option<Bloom> {
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "logsBloom")]
+        bloom: Option<Bloom>,
+    }
+    serde_json::from_str(raw.get()).map_or(None, |header: Header| header.bloom)
 }
 
 /// Follows the newest block.

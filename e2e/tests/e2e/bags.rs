@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use e2e::image;
 use e2e::sdk::{self, Deal, Wish};
 use e2e::world::{Plan, World};
 use serde_json::{Value, json};
@@ -22,14 +21,7 @@ async fn opened_in(world: &World, task: B256) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_tasks_are_taken_in_and_hold_up_no_other_deal() {
     let _turn = turn().await;
-    let world = World::start(Plan {
-        workers: 1,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
-        ..Plan::default()
-    })
-    .await
-    .unwrap();
+    let world = World::start(Plan::with_faults(1)).await.unwrap();
     // For nothing: the pool's stake is a share of the price, and that of so many would be more than it has.
     let spec = json!({
         "devnet": world.dir().join("chain"),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use e2e::image;
 use e2e::skewed_clock::SkewedClock;
 use e2e::world::{Plan, World};
 
@@ -11,22 +10,13 @@ use crate::turn;
 const A_WHILE: Duration = Duration::from_secs(40);
 const FIVE_MINUTES: i64 = 300;
 
-fn plan() -> Plan {
-    Plan {
-        workers: 1,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
-        ..Plan::default()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_whose_clock_is_wrong_says_so_and_works_once_it_is_set() {
     let _turn = turn().await;
     let clock = SkewedClock::new().unwrap();
     let world = World::start(Plan {
         pool_env: clock.settings(),
-        ..plan()
+        ..Plan::with_faults(1)
     })
     .await
     .unwrap();
@@ -73,7 +63,7 @@ async fn a_worker_whose_clock_is_wrong_still_does_its_tasks() {
     let clock = SkewedClock::new().unwrap();
     let world = World::start(Plan {
         worker_env: clock.settings(),
-        ..plan()
+        ..Plan::with_faults(1)
     })
     .await
     .unwrap();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
-use e2e::image;
 use e2e::money;
 use e2e::rpc::word_of;
 use e2e::sdk::Wish;
@@ -17,12 +16,9 @@ const A_WHILE: Duration = Duration::from_secs(40);
 async fn world(workers: usize) -> World {
     World::start(
         Plan {
-            workers,
-            slots: 2,
-            app: (image::FAULTS, "workerpool/faults:1".into()),
             // What gas and stakes cost is the matter here.
             native: false,
-            ..Plan::default()
+            ..Plan::with_faults(workers)
         }
         .classic(),
     )

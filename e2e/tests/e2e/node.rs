@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use e2e::flaky::{Fault, FlakyNode};
-use e2e::image;
 use e2e::world::{Plan, World};
 
 use crate::turn;
@@ -13,11 +12,8 @@ const A_WHILE: Duration = Duration::from_secs(40);
 
 async fn world() -> World {
     World::start(Plan {
-        workers: 1,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
         flaky_node: true,
-        ..Plan::default()
+        ..Plan::with_faults(1)
     })
     .await
     .unwrap()

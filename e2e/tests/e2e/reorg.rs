@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use alloy_primitives::B256;
-use e2e::image;
 use e2e::process::until;
 use e2e::random::Random;
 use e2e::sdk::{self, Deal, Wish};
@@ -13,15 +12,6 @@ use e2e::world::{Plan, World};
 use crate::turn;
 
 const A_WHILE: Duration = Duration::from_secs(60);
-
-fn plan(workers: usize) -> Plan {
-    Plan {
-        workers,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
-        ..Plan::default()
-    }
-}
 
 async fn buy(world: &World, wish: Wish) -> Deal {
     let chain_dir = world.dir().join("chain");
@@ -105,7 +95,7 @@ impl Phase {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_survives_a_reorganisation_in_each_of_its_phases() {
     let _turn = turn().await;
-    let world = World::start(plan(1).classic()).await.unwrap();
+    let world = World::start(Plan::with_faults(1).classic()).await.unwrap();
     let rpc = world.rpc();
     let phases = [
         Phase::Initialized,
@@ -140,7 +130,7 @@ async fn a_task_survives_a_reorganisation_in_each_of_its_phases() {
 async fn a_bag_under_a_storm_of_reorganisations_of_all_depths_is_finalized_whole() {
     let _turn = turn().await;
     // Tasks at trust 1 go with one transaction, those at trust 3 with three.
-    let world = World::start(plan(2)).await.unwrap();
+    let world = World::start(Plan::with_faults(2)).await.unwrap();
     let rpc = world.rpc();
     let seed = std::process::id().into();
     println!("seed {seed}");
@@ -185,7 +175,7 @@ async fn a_bag_under_a_storm_of_reorganisations_of_all_depths_is_finalized_whole
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deal_that_vanishes_is_not_worked_on_and_one_that_comes_back_is() {
     let _turn = turn().await;
-    let world = World::start(plan(1).classic()).await.unwrap();
+    let world = World::start(Plan::with_faults(1).classic()).await.unwrap();
     let rpc = world.rpc();
     let back = buy(&world, Wish::one("sleep 2", 0)).await;
     let raw = rpc.raw(back.tx_hash).await.unwrap();
@@ -225,7 +215,7 @@ async fn a_deal_that_vanishes_is_not_worked_on_and_one_that_comes_back_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn transactions_that_nodes_forget_are_sent_again_and_a_lower_head_is_caught_up_with() {
     let _turn = turn().await;
-    let world = World::start(plan(1).classic()).await.unwrap();
+    let world = World::start(Plan::with_faults(1).classic()).await.unwrap();
     let rpc = world.rpc();
     let scheduler = world.chain.party("scheduler").unwrap().address;
     let worker = world.chain.party("worker1").unwrap().address;

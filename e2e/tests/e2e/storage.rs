@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use e2e::image;
 use e2e::process::until;
 use e2e::small_disk::SmallDisk;
 use e2e::world::{Plan, World};
@@ -11,15 +10,6 @@ use crate::turn;
 
 const A_WHILE: Duration = Duration::from_secs(40);
 
-fn plan() -> Plan {
-    Plan {
-        workers: 1,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
-        ..Plan::default()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_without_room_waits_and_carries_on_when_there_is_some() {
     let _turn = turn().await;
@@ -27,7 +17,7 @@ async fn a_pool_without_room_waits_and_carries_on_when_there_is_some() {
     let data = disk.folder().join("data");
     let mut world = World::start(Plan {
         pool_env: vec![("WORKERPOOL_DATA_DIR".into(), data.display().to_string())],
-        ..plan()
+        ..Plan::with_faults(1)
     })
     .await
     .unwrap();
@@ -64,7 +54,7 @@ async fn a_worker_without_room_waits_and_carries_on_when_there_is_some() {
     let base = disk.folder().display().to_string();
     let mut world = World::start(Plan {
         worker_env: vec![("IEXEC_WORKER_BASE_DIR".into(), base)],
-        ..plan()
+        ..Plan::with_faults(1)
     })
     .await
     .unwrap();

@@ -8,21 +8,12 @@ use e2e::process::until;
 use e2e::rpc::word_of;
 use e2e::sdk::{self, Deal, Wish};
 use e2e::world::{Plan, World};
-use e2e::{audit, image, ports};
+use e2e::{audit, ports};
 use serde_json::{Value, json};
 
 use crate::turn;
 
 const A_WHILE: Duration = Duration::from_secs(40);
-
-fn plan() -> Plan {
-    Plan {
-        workers: 1,
-        slots: 2,
-        app: (image::FAULTS, "workerpool/faults:1".into()),
-        ..Plan::default()
-    }
-}
 
 fn address(world: &World, role: &str) -> Address {
     world.chain.party(role).unwrap().address
@@ -35,7 +26,7 @@ fn number(value: u64) -> B256 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_category_that_is_younger_than_the_pool_is_read_when_a_deal_names_it() {
     let _turn = turn().await;
-    let world = World::start(plan()).await.unwrap();
+    let world = World::start(Plan::with_faults(1)).await.unwrap();
     let (rpc, hub) = (world.rpc(), world.chain.hub);
     let count = rpc
         .view(hub, "countCategory()", &[])
@@ -61,7 +52,7 @@ async fn a_category_that_is_younger_than_the_pool_is_read_when_a_deal_names_it()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deal_made_after_the_pool_was_sold_is_refused_with_both_owners() {
     let _turn = turn().await;
-    let world = World::start(plan()).await.unwrap();
+    let world = World::start(Plan::with_faults(1)).await.unwrap();
     let (rpc, hub) = (world.rpc(), world.chain.hub);
     let (old, new) = (address(&world, "scheduler"), address(&world, "beneficiary"));
     let before = world.buy_one("sleep 2").await.unwrap();
@@ -126,7 +117,7 @@ async fn a_deal_made_after_the_pool_was_sold_is_refused_with_both_owners() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_a_stranger_opened_is_not_opened_again_and_runs() {
     let _turn = turn().await;
-    let world = World::start(plan()).await.unwrap();
+    let world = World::start(Plan::with_faults(1)).await.unwrap();
     let (rpc, hub) = (world.rpc(), world.chain.hub);
     world.pool.signal_family("STOP").unwrap();
     let chain_dir = world.dir().join("chain");
@@ -155,7 +146,7 @@ async fn a_task_that_a_stranger_opened_is_not_opened_again_and_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_workers_with_one_wallet_are_told_apart_and_the_second_is_refused() {
     let _turn = turn().await;
-    let world = World::start(plan()).await.unwrap();
+    let world = World::start(Plan::with_faults(1)).await.unwrap();
     let under_way = world.buy_one("sleep 3").await.unwrap();
     world
         .replicate_reaches(under_way, "COMPUTING", A_WHILE)
@@ -188,7 +179,7 @@ async fn two_workers_with_one_wallet_are_told_apart_and_the_second_is_refused() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_uploaded_twice_because_of_a_kill_is_one_result() {
     let _turn = turn().await;
-    let mut world = World::start(plan().classic()).await.unwrap();
+    let mut world = World::start(Plan::with_faults(1).classic()).await.unwrap();
     let clean = world.workers[0].recipe().clone();
     let mark = world.dir().join("mark");
     let armed = clean

@@ -2,20 +2,13 @@
 //! looked for and the node gives nothing, the node is asked for everything in the block. A node that then gives nothing at all, or now
 //! gives what it had left out, is caught: its answer for the range is worth nothing.
 
-use alloy_primitives::{Bloom, BloomInput};
 use poco::units::BlockNumber;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Cursor;
+use crate::heads::bloom_in;
 use crate::node::{Request, logs_request, read_logs};
 use crate::{FactFilter, Log, NodeError};
-
-#[derive(Deserialize)]
-struct Header {
-    #[serde(rename = "logsBloom")]
-    bloom: Option<Bloom>,
-}
 
 /// The most blocks of which each header is looked at: so many are missed between two looks, not more. The end of a longer range is looked at
 /// in any case.
@@ -58,20 +51,8 @@ impl Cursor {
 
 /// Whether the header in `raw` shows logs of `filter` in its block, and `logs` holds none of that block.
 fn is_at_odds(raw: &RawValue, number: BlockNumber, filter: &FactFilter, logs: &[Log]) -> bool {
-    if logs.iter().any(|log| log.block_number == Some(number.0)) {
-        return false;
-    }
-    // A header that cannot be read like this has no say.
-    let Ok(Header { bloom: Some(bloom) }) = serde_json::from_str(raw.get()) else {
-        return false;
-    };
-    let shows = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
-    shows(filter.hub.as_slice())
-        && filter
-            .topics()
-            .iter()
-            .flatten()
-            .any(|topic| shows(topic.as_slice()))
+    let told = logs.iter().any(|log| log.block_number == Some(number.0));
+    !told && bloom_in(raw).is_some_and(|bloom| filter.shows_in(&bloom))
 }
 
 /// The request for everything in one block.

@@ -130,7 +130,10 @@ pub(super) struct Recent {
 }
 
 /// As the functions without `recent_`, with answers that may be old. The owner of an asset may be another by now; what it is, is not.
-#[allow(clippy::missing_errors_doc)]
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "those of the functions without `recent_`"
+)]
 impl Hub {
     /// A deal.
     pub async fn recent_deal(&self, deal: DealId) -> Result<Option<Deal>, NodeError> {
