@@ -312,7 +312,9 @@ impl World {
                 "IEXEC_WORKER_OVERRIDE_AVAILABLE_CPU_COUNT",
                 slots.to_string(),
             )
-            .with("IEXEC_WORKER_PORT", ports::free()?.to_string()))
+            .with("IEXEC_WORKER_PORT", ports::free()?.to_string())
+            // How full this machine's disk is says nothing about what a test puts on it.
+            .with("WORKERPOOL_WORKER_IMAGES_WATERMARK", "off"))
     }
 
     /// Waits until the scheduler knows `count` living workers.

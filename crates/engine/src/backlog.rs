@@ -8,16 +8,16 @@ use poco::units::Timestamp;
 use wire::status::TaskStatus;
 
 use crate::engine::Engine;
-use crate::fair::FairLine;
+use crate::fair::{FairLine, Place};
 use crate::output::Purpose;
 use crate::records::TaskRecord;
 use crate::turn::Turn;
 
-/// Tasks kept initialised for each slot of the workers that are there: initialising takes a block or two, in which a slot may
-/// finish several short tasks.
-const AHEAD_PER_SLOT: usize = 8;
+/// Tasks initialised ahead for each slot of the workers that are there. More are initialised once half of them are taken, so that they
+/// share a transaction; the other half lasts for the block or two that it takes, in which a slot may finish several short tasks.
+const AHEAD_PER_SLOT: usize = 16;
 
-/// Tasks kept initialised with hardly any worker there, or none.
+/// Tasks initialised ahead with hardly any worker there, or none.
 const LEAST_AHEAD: usize = 16;
 
 /// Claims under way at a time. They are in no hurry: what else must be sent goes before them.
@@ -42,12 +42,14 @@ pub(crate) struct Backlog {
 struct Line {
     /// RECEIVED tasks. A deal has what is initialised of it ahead of the workers.
     received: FairLine,
-    places: BTreeMap<TaskId, (DealId, Timestamp)>,
+    places: BTreeMap<TaskId, (DealId, Place)>,
     /// Tasks initialised, or on the way to it, and their deals.
     ahead: BTreeMap<TaskId, DealId>,
     ahead_of: BTreeMap<DealId, usize>,
     /// Slots, taken or free, of the workers that could have these tasks and were there of late.
     slots: usize,
+    /// Tasks are initialised until there are enough, not one for each that is taken.
+    filling: bool,
 }
 
 impl Line {
@@ -61,25 +63,31 @@ impl Line {
         let deals = self.ahead_of.len() + usize::from(first.has == 0);
         let share = (wanted / deals.max(1)).max(1);
         let total = self.ahead.len();
-        let behind = total < wanted.saturating_mul(2) && first.has < share;
-        if total >= wanted && !behind {
+        let may_catch_up = total < wanted.saturating_mul(2);
+        if total <= wanted / 2 || (may_catch_up && first.has <= share / 2) {
+            self.filling = true;
+        }
+        if total >= wanted && !(may_catch_up && first.has < share) {
+            self.filling = false;
+        }
+        if !self.filling {
             return None;
         }
-        self.wait(first.task, None);
-        Some(first.task)
+        self.wait(first.place.task, None);
+        Some(first.place.task)
     }
 
     /// Puts the task in the line, or takes it out.
-    fn wait(&mut self, id: TaskId, place: Option<(DealId, Timestamp)>) {
+    fn wait(&mut self, id: TaskId, place: Option<(DealId, Place)>) {
         if self.places.get(&id).copied() == place {
             return;
         }
-        if let Some((deal, deadline)) = self.places.remove(&id) {
-            self.received.remove(deal, deadline, id);
+        if let Some((deal, place)) = self.places.remove(&id) {
+            self.received.remove(deal, place);
         }
-        if let Some((deal, deadline)) = place {
-            self.places.insert(id, (deal, deadline));
-            self.received.insert(deal, deadline, id);
+        if let Some((deal, place)) = place {
+            self.places.insert(id, (deal, place));
+            self.received.insert(deal, place);
         }
     }
 
@@ -141,7 +149,7 @@ impl Backlog {
             Standing::Ready | Standing::Gone => None,
         };
         self.start_by(id, start);
-        let place = (task.deal, task.contribution_deadline);
+        let place = (task.deal, Place::of(task));
         let line = self.line_mut(task.tag.gpu());
         line.wait(
             id,
@@ -289,7 +297,8 @@ impl Engine {
                 self.backlog.slots(gpu),
             );
             format!(
-                "it is initialised when its turn comes: {left} task(s) of its deal have no worker yet, and {slots} slot(s) are there for                  such tasks"
+                "it is initialised when its turn comes: {left} task(s) of its deal have no worker yet, and {slots} slot(s) are there for such \
+                 tasks"
             )
         })
     }

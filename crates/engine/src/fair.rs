@@ -1,5 +1,5 @@
 //! A line of tasks that is fair to deals. The deal that has the least of what is given out comes first, and of several such
-//! the one with the earliest deadline; within a deal the earliest deadline comes first. So a bag of thousands gets all
+//! the one with the earliest deadline; within a deal tasks come in the order of their indexes. So a bag of thousands gets all
 //! there is while it is alone, and a small deal that comes after it waits for nothing but the next thing to be given.
 //!
 //! Some workers can have nothing more of some tasks. What is left for one of them is found without a look at those, however
@@ -12,9 +12,26 @@ use poco::ids::{DealId, TaskId};
 use poco::units::Timestamp;
 
 use crate::ranked::Ranked;
+use crate::records::TaskRecord;
 
 /// Where a task stands among those of its deal.
-type Place = (Timestamp, TaskId);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// When contributions close: of all tasks of a deal the same, as far as the chain tells.
+    pub(crate) deadline: Timestamp,
+    pub(crate) index: u64,
+    pub(crate) task: TaskId,
+}
+
+impl Place {
+    pub(crate) const fn of(task: &TaskRecord) -> Self {
+        Self {
+            deadline: task.contribution_deadline,
+            index: task.index,
+            task: task.id,
+        }
+    }
+}
 
 /// Deals in the order in which they are served: those that have the least first, then by the place of their first task.
 type Order = BTreeMap<usize, Ranked<(Place, DealId)>>;
@@ -43,9 +60,8 @@ struct Part {
 /// A waiting task, and what its turn depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    pub(crate) task: TaskId,
+    pub(crate) place: Place,
     pub(crate) deal: DealId,
-    pub(crate) deadline: Timestamp,
     /// How much its deal has already.
     pub(crate) has: usize,
 }
@@ -58,19 +74,12 @@ struct Turn {
 }
 
 impl FairLine {
-    pub(crate) fn insert(&mut self, deal: DealId, deadline: Timestamp, task: TaskId) {
-        self.insert_taken(deal, deadline, task, Vec::new());
+    pub(crate) fn insert(&mut self, deal: DealId, place: Place) {
+        self.insert_taken(deal, place, Vec::new());
     }
 
     /// A task that all but these workers may have.
-    pub(crate) fn insert_taken(
-        &mut self,
-        deal: DealId,
-        deadline: Timestamp,
-        task: TaskId,
-        takers: Vec<Address>,
-    ) {
-        let place = (deadline, task);
+    pub(crate) fn insert_taken(&mut self, deal: DealId, place: Place, takers: Vec<Address>) {
         self.change(deal, |line| {
             line.deals.entry(deal).or_default().insert(place);
             for worker in &takers {
@@ -78,16 +87,15 @@ impl FairLine {
                 part.deals.entry(deal).or_default().insert(place);
             }
             if !takers.is_empty() {
-                line.takers.insert(task, takers);
+                line.takers.insert(place.task, takers);
             }
         });
     }
 
-    pub(crate) fn remove(&mut self, deal: DealId, deadline: Timestamp, task: TaskId) {
-        let place = (deadline, task);
+    pub(crate) fn remove(&mut self, deal: DealId, place: Place) {
         self.change(deal, |line| {
             remove(&mut line.deals, deal, place);
-            for worker in line.takers.remove(&task).unwrap_or_default() {
+            for worker in line.takers.remove(&place.task).unwrap_or_default() {
                 if let Some(part) = line.parts.get_mut(&worker) {
                     remove(&mut part.deals, deal, place);
                     if part.deals.is_empty() {
@@ -133,10 +141,9 @@ impl FairLine {
                 let places = self.deals.get(&deal).into_iter();
                 places
                     .flat_map(move |places| places.all_but(taken))
-                    .map(move |(deadline, task)| Waiting {
-                        task,
+                    .map(move |place| Waiting {
+                        place,
                         deal,
-                        deadline,
                         has: *has,
                     })
             })
@@ -189,11 +196,15 @@ impl FairLine {
             let taken = part.and_then(|part| part.deals.get(&deal));
             taken.is_some_and(|taken| taken.len() == places.len())
         };
-        let (_, task) = first;
         Some(Turn {
             has: self.has.get(&deal).copied().unwrap_or(0),
             turn: (first, deal),
-            done_by: self.takers(task).iter().filter(has_all).copied().collect(),
+            done_by: self
+                .takers(first.task)
+                .iter()
+                .filter(has_all)
+                .copied()
+                .collect(),
         })
     }
 }
@@ -217,12 +228,20 @@ mod tests {
         DealId(B256::repeat_byte(n))
     }
 
+    fn place(deal: DealId, index: u64, deadline: u64) -> Place {
+        Place {
+            deadline: Timestamp(deadline),
+            index,
+            task: TaskId::of(deal, index),
+        }
+    }
+
     fn line(deals: &[(u8, u64, u64)]) -> FairLine {
         let mut line = FairLine::default();
         for (number, tasks, deadline) in deals {
             for index in 0..*tasks {
                 let id = deal(*number);
-                line.insert(id, Timestamp(*deadline), TaskId::of(id, index));
+                line.insert(id, place(id, index, *deadline));
             }
         }
         line
@@ -232,7 +251,7 @@ mod tests {
     fn served(mut line: FairLine) -> Vec<u8> {
         let mut served = Vec::new();
         while let Some(next) = line.first() {
-            line.remove(next.deal, next.deadline, next.task);
+            line.remove(next.deal, next.place);
             line.has(next.deal, next.has + 1);
             served.push(next.deal.0[0]);
         }
@@ -250,17 +269,23 @@ mod tests {
     fn a_deal_that_comes_late_is_next_and_catches_up() {
         let mut line = line(&[(1, 3, 10)]);
         line.has(deal(1), 2);
-        line.insert(deal(2), Timestamp(99), TaskId::of(deal(2), 0));
-        line.insert(deal(2), Timestamp(99), TaskId::of(deal(2), 1));
+        line.insert(deal(2), place(deal(2), 0, 99));
+        line.insert(deal(2), place(deal(2), 1, 99));
         assert_eq!(served(line), [2, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn tasks_of_a_deal_come_in_the_order_of_their_indexes() {
+        let line = line(&[(1, 50, 10)]);
+        assert!(line.iter().map(|one| one.place.index).eq(0..50));
     }
 
     #[test]
     fn what_leaves_the_line_is_not_served() {
         let mut line = line(&[(1, 2, 10)]);
-        line.remove(deal(1), Timestamp(10), TaskId::of(deal(1), 0));
-        line.remove(deal(1), Timestamp(10), TaskId::of(deal(1), 0));
-        line.remove(deal(3), Timestamp(10), TaskId::of(deal(3), 0));
+        line.remove(deal(1), place(deal(1), 0, 10));
+        line.remove(deal(1), place(deal(1), 0, 10));
+        line.remove(deal(3), place(deal(3), 0, 10));
         assert_eq!((line.of(deal(1)), line.of(deal(3))), (1, 0));
         assert_eq!(served(line), [1]);
     }
@@ -289,33 +314,33 @@ mod tests {
             let mut below = |limit: u64| dice.next().unwrap() % limit;
             for _ in 0..400 {
                 let id = deal(below(6) as u8);
-                let task = TaskId::of(id, below(4));
+                let index = below(4);
+                let task = TaskId::of(id, index);
                 match below(5) {
                     0 => line.has(id, below(3) as usize),
                     1 | 2 => {
-                        if let Some((deadline, _)) = waiting.remove(&task) {
-                            line.remove(id, deadline, task);
+                        if let Some((before, _)) = waiting.remove(&task) {
+                            line.remove(id, before);
                         }
                     }
                     _ => {
-                        let deadline = Timestamp(below(2));
+                        let new = place(id, index, below(2));
                         let takers: Vec<_> = (1..4).filter(|_| below(3) > 0).map(worker).collect();
-                        if let Some((before, _)) = waiting.insert(task, (deadline, takers.clone()))
-                        {
-                            line.remove(id, before, task);
+                        if let Some((before, _)) = waiting.insert(task, (new, takers.clone())) {
+                            line.remove(id, before);
                         }
-                        line.insert_taken(id, deadline, task, takers);
+                        line.insert_taken(id, new, takers);
                     }
                 }
                 assert_eq!(line.iter().count(), waiting.len());
                 for worker in (1..5).map(worker) {
-                    let may = |one: &Waiting| !waiting[&one.task].1.contains(&worker);
+                    let may = |one: &Waiting| !waiting[&one.place.task].1.contains(&worker);
                     assert!(line.for_worker(worker).eq(line.iter().filter(may)));
                 }
             }
-            for (task, (deadline, _)) in waiting {
-                let found = line.iter().find(|one| one.task == task).unwrap();
-                line.remove(found.deal, deadline, task);
+            for (place, _) in waiting.into_values() {
+                let found = line.iter().find(|one| one.place == place).unwrap();
+                line.remove(found.deal, place);
             }
             assert!(line.parts.is_empty() && line.takers.is_empty() && line.is_empty());
         }

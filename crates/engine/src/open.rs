@@ -7,10 +7,9 @@ use std::iter::Peekable;
 use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
 use poco::tag::Tag;
-use poco::units::Timestamp;
 use wire::status::TaskStatus;
 
-use crate::fair::{FairLine, Waiting};
+use crate::fair::{FairLine, Place, Waiting};
 use crate::matching::Unfit;
 use crate::records::TaskRecord;
 
@@ -19,7 +18,7 @@ use crate::records::TaskRecord;
 pub(crate) struct OpenTasks {
     plain: Ranks,
     gpu: Ranks,
-    places: BTreeMap<TaskId, Place>,
+    offers: BTreeMap<TaskId, Offer>,
     /// Slots that hold a replicate of the deal.
     slots: BTreeMap<DealId, usize>,
 }
@@ -34,11 +33,11 @@ struct Ranks {
 
 /// Where a task on offer is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Offer {
     gpu: bool,
     begun: bool,
     deal: DealId,
-    deadline: Timestamp,
+    place: Place,
 }
 
 impl Ranks {
@@ -55,29 +54,29 @@ impl OpenTasks {
     /// `takers` are the workers that took part in the task, in order. Says whether somebody may have the task now who could
     /// not before.
     pub(crate) fn insert(&mut self, task: &TaskRecord, takers: Vec<Address>) -> bool {
-        let place = Place {
+        let offer = Offer {
             gpu: task.tag.gpu(),
             begun: task.status == TaskStatus::Running,
             deal: task.deal,
-            deadline: task.contribution_deadline,
+            place: Place::of(task),
         };
-        let before = self.places.get(&task.id).copied();
-        let known = before.map(|place| self.takers(place, task.id));
-        if before == Some(place) && known == Some(takers.as_slice()) {
+        let before = self.offers.get(&task.id).copied();
+        let known = before.map(|offer| self.takers(offer));
+        if before == Some(offer) && known == Some(takers.as_slice()) {
             return false;
         }
         // The chain can drop a contribution, which leaves one less.
         let news = known.is_none_or(|known| known.iter().any(|one| !takers.contains(one)));
         self.remove(task.id);
-        let line = self.line(place);
-        line.insert_taken(place.deal, place.deadline, task.id, takers);
-        self.places.insert(task.id, place);
+        let line = self.line(offer);
+        line.insert_taken(offer.deal, offer.place, takers);
+        self.offers.insert(task.id, offer);
         news
     }
 
     pub(crate) fn remove(&mut self, task: TaskId) {
-        if let Some(place) = self.places.remove(&task) {
-            self.line(place).remove(place.deal, place.deadline, task);
+        if let Some(offer) = self.offers.remove(&task) {
+            self.line(offer).remove(offer.deal, offer.place);
         }
     }
 
@@ -100,13 +99,13 @@ impl OpenTasks {
         }
     }
 
-    const fn line(&mut self, place: Place) -> &mut FairLine {
-        let ranks = if place.gpu {
+    const fn line(&mut self, offer: Offer) -> &mut FairLine {
+        let ranks = if offer.gpu {
             &mut self.gpu
         } else {
             &mut self.plain
         };
-        ranks.line(place.begun)
+        ranks.line(offer.begun)
     }
 
     /// Tasks for a worker that took part in none of them, best first. A worker with a graphics processor takes what only it
@@ -137,22 +136,22 @@ impl OpenTasks {
 
     /// Who took part in a task on offer, as far as this index knows.
     pub(crate) fn takers_of(&self, task: TaskId) -> Option<&[Address]> {
-        let place = self.places.get(&task)?;
-        Some(self.takers(*place, task))
+        let offer = self.offers.get(&task)?;
+        Some(self.takers(*offer))
     }
 
-    fn takers(&self, place: Place, task: TaskId) -> &[Address] {
-        let ranks = if place.gpu { &self.gpu } else { &self.plain };
-        let line = if place.begun {
+    fn takers(&self, offer: Offer) -> &[Address] {
+        let ranks = if offer.gpu { &self.gpu } else { &self.plain };
+        let line = if offer.begun {
             &ranks.begun
         } else {
             &ranks.fresh
         };
-        line.takers(task)
+        line.takers(offer.place.task)
     }
 
     pub(crate) fn contains(&self, task: TaskId) -> bool {
-        self.places.contains_key(&task)
+        self.offers.contains_key(&task)
     }
 
     /// What keeps a worker without a graphics processor from what is left.
@@ -162,11 +161,11 @@ impl OpenTasks {
     }
 
     pub(crate) fn len(&self) -> u64 {
-        self.places.len() as u64
+        self.offers.len() as u64
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.offers.is_empty()
     }
 }
 
@@ -182,7 +181,7 @@ fn merged(
             plain.next()
         }
     })
-    .map(|waiting| waiting.task)
+    .map(|waiting| waiting.place.task)
 }
 
 fn is_before(
@@ -190,7 +189,9 @@ fn is_before(
     other: &mut Peekable<impl Iterator<Item = Waiting>>,
 ) -> bool {
     match (one.peek(), other.peek()) {
-        (Some(one), Some(other)) => (one.has, one.deadline) <= (other.has, other.deadline),
+        (Some(one), Some(other)) => {
+            (one.has, one.place.deadline) <= (other.has, other.place.deadline)
+        }
         (Some(_), None) => true,
         (None, _) => false,
     }

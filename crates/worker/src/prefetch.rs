@@ -85,6 +85,11 @@ async fn fetch(shared: &Shared, seen: &mut HashSet<Address>, deal: DealId) {
     if !matches!(shared.images.has(&image).await, Ok(false)) {
         return;
     }
+    // It would be the first to be removed again.
+    if !shared.images.has_room().await {
+        tracing::debug!(%deal, image, "an image is not pulled ahead while images have to go");
+        return;
+    }
     tracing::info!(%deal, image, "pulling the image of a deal ahead");
     match shared
         .images

@@ -48,8 +48,8 @@ fn run_one(world: &mut World) -> TaskId {
 fn a_bag_of_ten_thousand_is_taken_on_and_initialised_as_slots_come_free() {
     let mut world = bag(10_000, 4);
     world.pass(minutes(1));
-    assert_eq!(count(&world, Initialized), 32);
-    assert_eq!(count(&world, Received), 10_000 - 32);
+    assert_eq!(count(&world, Initialized), 64);
+    assert_eq!(count(&world, Received), 10_000 - 64);
     let waiting = world
         .engine
         .tasks()

@@ -382,28 +382,46 @@ fn no_more_tasks_are_initialised_ahead_than_allowed() {
     };
     let mut world = World::with(settings)
         .workers(["ann"])
-        .deal(standard().tasks(5));
+        .deal(standard().tasks(9));
     let count = |world: &World| world.commanded(engine::Purpose::Initialize);
     assert_eq!(count(&world), 3);
-    world.ask("ann").given();
-    world.pass(seconds(10));
-    assert_eq!(count(&world), 4);
+    for (index, initialised) in (0..).zip([3, 5, 5, 7]) {
+        world.pass(seconds(10));
+        world.ask("ann").is_given(task(index));
+        world.goes_to("ann", task(index), ReplicateStatus::Computed);
+        assert_eq!(count(&world), initialised);
+    }
+}
+
+#[test]
+fn tasks_of_a_bag_are_given_in_the_order_of_their_indexes_and_initialised_several_at_a_time() {
+    let mut world = World::new().deal(standard().tasks(60));
+    world.register("ann", 2, false);
+    let mut times = Vec::new();
+    for index in 0..60 {
+        world.pass(seconds(10));
+        world.ask("ann").is_given(task(index));
+        world.goes_to("ann", task(index), ReplicateStatus::Computed);
+        times.push(world.commanded(engine::Purpose::Initialize));
+    }
+    times.dedup();
+    assert_eq!(times, [32, 48, 60]);
 }
 
 #[test]
 fn a_bag_is_initialised_as_workers_come_free_for_it() {
-    let mut world = World::new().deal(standard().tasks(100));
+    let mut world = World::new().deal(standard().tasks(300));
     let count = |world: &World| world.commanded(engine::Purpose::Initialize);
     world.pass(minutes(1));
     assert_eq!(count(&world), 16, "with nobody there");
     world.register("ten", 10, false);
     world.pass(seconds(10));
-    assert_eq!(count(&world), 80, "eight for each slot");
+    assert_eq!(count(&world), 160, "sixteen for each slot");
     world.silence("ten").pass(minutes(2));
     world.register("eve", 1, false);
     world.ask("eve").given();
     world.pass(seconds(10));
-    assert_eq!(count(&world), 80, "those that are gone count no more");
+    assert_eq!(count(&world), 160, "those that are gone count no more");
 }
 
 #[test]

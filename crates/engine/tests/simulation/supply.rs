@@ -21,7 +21,14 @@ const NOBODY: &str = "zoe";
 
 /// Whose turn a task is: what was begun, then the deal that holds the fewest slots, then the earliest deadline, then what
 /// demands a graphics processor; of those the same.
-type Turn = (bool, usize, Timestamp, bool, (Timestamp, TaskId), DealId);
+type Turn = (
+    bool,
+    usize,
+    Timestamp,
+    bool,
+    (Timestamp, u64, TaskId),
+    DealId,
+);
 
 struct Market {
     world: World,
@@ -248,7 +255,7 @@ impl Market {
             *slots.entry(stored.tasks[&one.task].deal).or_default() += 1;
         }
         let begun = |task: &TaskRecord| task.status == TaskStatus::Running;
-        let place = |task: &TaskRecord| (task.contribution_deadline, task.id);
+        let place = |task: &TaskRecord| (task.contribution_deadline, task.index, task.id);
         let first_of = |task: &TaskRecord| {
             let company = line
                 .iter()

@@ -235,6 +235,11 @@ impl ImageCache {
         Ok(gone)
     }
 
+    /// False when images must go, or the engine does not say whether they must: then nothing is brought here before it is needed.
+    pub async fn has_room(&self) -> bool {
+        matches!(self.is_over().await, Ok(false))
+    }
+
     /// True when images must go.
     async fn is_over(&self) -> Result<bool, DockerError> {
         let bytes = match self.inner.settings.watermark {
