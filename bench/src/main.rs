@@ -11,7 +11,7 @@ mod pool;
 mod sample;
 mod stage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -30,6 +30,9 @@ struct Cli {
     /// Only so much that every benchmark is seen to work; the figures are of no use
     #[arg(long)]
     quick: bool,
+    /// Where the figures are written; `target/bench.json` unless said
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// List the benchmarks
     #[arg(long)]
     list: bool,
@@ -45,8 +48,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let chosen = chosen(&cli.only)?;
+    let file = cli.out.map_or_else(usual_file, Ok)?;
     tokio::select! {
-        measured = measure(&chosen, Amount { quick: cli.quick }) => measured,
+        measured = measure(&chosen, Amount { quick: cli.quick }, &file) => measured,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
             anyhow::bail!("interrupted; everything that ran is stopped")
@@ -74,7 +78,7 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static Benchmark>> {
         .collect()
 }
 
-async fn measure(chosen: &[&Benchmark], amount: Amount) -> anyhow::Result<ExitCode> {
+async fn measure(chosen: &[&Benchmark], amount: Amount, file: &Path) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) {
         eprintln!("bench: this is a development build; its figures are of no use");
     }
@@ -106,8 +110,8 @@ async fn measure(chosen: &[&Benchmark], amount: Amount) -> anyhow::Result<ExitCo
     for figure in &figures {
         println!("{}", figure.line());
     }
-    let file = target()?.join("bench.json");
-    std::fs::write(&file, serde_json::to_string_pretty(&figures)? + "\n")?;
+    std::fs::write(file, serde_json::to_string_pretty(&figures)? + "\n")
+        .with_context(|| format!("the figures cannot be written to {}", file.display()))?;
     println!("\nhow each was measured: {}", file.display());
     Ok(if failed {
         ExitCode::FAILURE
@@ -116,11 +120,11 @@ async fn measure(chosen: &[&Benchmark], amount: Amount) -> anyhow::Result<ExitCo
     })
 }
 
-/// The build's folder: this program lies in `<target>/<profile>/`.
-fn target() -> anyhow::Result<PathBuf> {
+/// `bench.json` in the build's folder: this program lies in `<target>/<profile>/`.
+fn usual_file() -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     me.ancestors()
         .nth(2)
-        .map(PathBuf::from)
-        .context("this program lies in no build folder")
+        .map(|target| target.join("bench.json"))
+        .context("this program lies in no build folder: say --out FILE")
 }

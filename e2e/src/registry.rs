@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use anyhow::Context as _;
 
 use crate::process::{Process, Recipe, until};
@@ -59,6 +60,23 @@ impl Registry {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The digest of the image `name` with `tag`, as the registry has it.
+    pub async fn digest(&self, name: &str, tag: &str) -> anyhow::Result<B256> {
+        let url = format!("http://{}/v2/{name}/manifests/{tag}", self.address);
+        let accepted = "application/vnd.docker.distribution.manifest.v2+json";
+        let client = reqwest::Client::new();
+        let answer = client.head(url).header("Accept", accepted).send().await?;
+        let digest = answer
+            .error_for_status()?
+            .headers()
+            .get("Docker-Content-Digest")
+            .context("the registry names no digest")?
+            .to_str()?
+            .trim_start_matches("sha256:")
+            .to_owned();
+        Ok(digest.parse()?)
     }
 
     /// Its process id.

@@ -323,6 +323,10 @@ impl Commands {
         loop {
             tries += 1;
             let answer = async {
+                // What a standard result is called is told to everybody. Only the proxy knows of others, and tells who may know.
+                if matches!(client.ipfs_hash(task).await, Ok(Some(_))) {
+                    return Ok(true);
+                }
                 let token = client.token(&authorization, &signature).await?;
                 client.has_result(&token, task).await
             };

@@ -321,10 +321,10 @@ impl Watch {
         let Ok(category_id) = u64::try_from(deal.category) else {
             return Ok(Err(format!("category {} cannot be", deal.category)));
         };
-        let Some(category) = self.hub.category(category_id).await? else {
+        let Some(category) = self.hub.recent_category(category_id).await? else {
             return Ok(Err(format!("there is no category {category_id}")));
         };
-        let Some(app) = self.hub.app(deal.app.pointer).await? else {
+        let Some(app) = self.hub.recent_app(deal.app.pointer).await? else {
             return Ok(Err(format!("there is no app at {:#x}", deal.app.pointer)));
         };
         let (contribution_ratio, final_ratio) = self.ratios().await?;

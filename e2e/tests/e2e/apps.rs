@@ -99,6 +99,16 @@ async fn what_does_not_end_by_itself_is_ended_when_its_time_is_over() {
     for (task, args) in tasks.iter().zip(args) {
         let line = told(&world, *task, &["the application ended", "TimedOut"]).await;
         assert!(line.contains("elapsed_ms=2"), "{args}: {line}");
+        // What it left when it was stopped is a result all the same, without what it printed.
+        let view = world.reaches(*task, &["COMPLETED"], A_WHILE).await.unwrap();
+        assert_eq!(replicate(&view)["appExitCode"], -1, "{args}: {view:#}");
+        let out = world.dir().join("results");
+        let downloads = sdk::fetch(&world.dir().join("chain"), &out, &[(*task, true)])
+            .await
+            .unwrap();
+        let text = sdk::text_in(&downloads[0].file, "result.txt").unwrap();
+        assert_eq!(text, format!("mode {args} task {task}\n"));
+        assert!(sdk::text_in(&downloads[0].file, "stdout.txt").is_err());
     }
     // Their containers are gone, and what they had started with them.
     until("no container of ours", A_WHILE, || async {

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, hex};
 use e2e::files::Files;
 use e2e::process::until;
 use e2e::sdk::{self, Deal};
-use e2e::world::{Plan, World};
+use e2e::world::{self, Plan, World};
 use e2e::{audit, ports};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -276,6 +276,58 @@ async fn a_requester_cannot_send_a_worker_into_its_own_network() {
     );
     // The pool's own proxy may be named, though it is on this machine.
     completed(&world, deals[3].tasks[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_proxy_that_the_requester_names_is_given_the_result_where_that_is_allowed() {
+    let _turn = turn().await;
+    let allowed = |role: &str| {
+        let name = format!("WORKERPOOL_{role}_ALLOW_PRIVATE_PROXIES");
+        vec![(name, "true".to_owned())]
+    };
+    let world = World::start(Plan {
+        workers: 1,
+        pool_env: allowed("SCHEDULER"),
+        worker_env: allowed("WORKER"),
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let port = ports::free().unwrap();
+    let own = format!("http://127.0.0.1:{port}");
+    let _proxy = world::program(world.dir(), "requesters-proxy")
+        .unwrap()
+        .with_args(["result-proxy"])
+        .with_env(&world::environment(&chain_dir(&world).join("devnet.env")).unwrap())
+        .with("IEXEC_RESULT_PROXY_PORT", port.to_string())
+        .with(
+            "WORKERPOOL_RESULT_PROXY_DATA_DIR",
+            world.dir().join("requesters-results").display().to_string(),
+        )
+        .start()
+        .unwrap();
+    let deals = buy(
+        &world,
+        "buy.mjs",
+        json!([{"params": {"iexec_args": "to my own", "iexec_result_storage_proxy": own}}]),
+    )
+    .await;
+    let task = deals[0].tasks[0];
+    completed(&world, task).await;
+    let hash = async |proxy: &str| {
+        let answer = reqwest::get(format!("{proxy}/v1/results/{task}/ipfshash")).await;
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, cid) = hash(&own).await;
+    assert_eq!(status, 200, "{cid}");
+    assert_eq!(hash(&world.gateway_url).await.0, 404);
+    let link = audit::results(&world.rpc(), world.chain.hub, task)
+        .await
+        .unwrap();
+    assert!(link.contains(&format!("/ipfs/{cid}")), "{link}");
+    let archive = reqwest::get(format!("{own}/ipfs/{cid}")).await.unwrap();
+    assert_eq!(archive.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use e2e::image;
+use alloy_primitives::B256;
 use e2e::sdk::{self, Wish};
 use e2e::world::{Plan, World};
+use e2e::{audit, image};
+use serde_json::json;
 
 use crate::turn;
 
@@ -74,4 +76,53 @@ async fn the_image_of_a_deal_that_waits_for_a_busy_worker_is_pulled_ahead() {
     world.completes(busy, A_WHILE).await.unwrap();
     world.completes(waiting, A_WHILE).await.unwrap();
     image::remove(&next).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_the_one_on_the_chain_is_not_run_where_that_is_looked_at() {
+    // S11
+    let _turn = turn().await;
+    let world = World::start(Plan {
+        workers: 1,
+        worker_env: vec![("WORKERPOOL_WORKER_CHECK_IMAGE_DIGEST".into(), "true".into())],
+        ..Plan::default()
+    })
+    .await
+    .unwrap();
+    let name = format!("{}/workerpool/checked:1", world.registry.address());
+    image::build_and_push(image::HELLO, &name).unwrap();
+    let digest = world
+        .registry
+        .digest("workerpool/checked", "1")
+        .await
+        .unwrap();
+    let buy = async |checksum: B256| {
+        let spec = json!({
+            "devnet": world.dir().join("chain"), "deals": [{"args": "hello"}],
+            "app": {"name": checksum, "image": name, "checksum": checksum},
+        });
+        let deals: Vec<sdk::Deal> = sdk::script("buy.mjs", &spec).await.unwrap();
+        deals[0].tasks[0]
+    };
+    let right = buy(digest).await;
+    world.completes(right, A_WHILE).await.unwrap();
+    // The same name, and another digest on the chain: what the requester trusts is not what is here.
+    let wrong = buy(B256::repeat_byte(0x11)).await;
+    world
+        .replicate_reaches(wrong, "ABORTED", A_WHILE)
+        .await
+        .unwrap();
+    let contributors = audit::contributors(&world.rpc(), world.chain.hub, wrong).await;
+    assert!(
+        contributors.unwrap().is_empty(),
+        "workers that do not look have a result, and this is none"
+    );
+    let said = world.workers[0].said();
+    let ran = |task: &B256| {
+        let (ended, task) = ("the application ended", task.to_string());
+        said.lines()
+            .any(|line| line.contains(ended) && line.contains(&task))
+    };
+    assert!(ran(&right) && !ran(&wrong), "{said}");
+    image::remove(&name).unwrap();
 }
