@@ -39,7 +39,10 @@ pub struct Registries {
 }
 
 /// Each function answers for the latest block, unless one is named, and fails as [`Node::call`] does.
-#[allow(clippy::missing_errors_doc)]
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "said above, once for all of them"
+)]
 impl Hub {
     /// The hub at `address`.
     pub fn new(node: Node, address: Address) -> Self {

@@ -1,5 +1,5 @@
 //! Which pages of browsers may call us: all of them, with GET, HEAD and POST (spec scheduler-api §1.3). The actuator is not
-//! for browsers.
+//! for browsers, and the push channel sees to that itself.
 
 use axum::extract::Request;
 use axum::http::header::{
@@ -18,7 +18,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("1800");
 
 /// Answers preflights, refuses calls of other pages with other methods, and lets the rest pass with the headers it needs.
 pub(crate) async fn cors(request: Request, next: Next) -> Response {
-    let outside = request.uri().path().starts_with("/actuator");
+    let path = request.uri().path();
+    let outside = path.starts_with("/actuator") || path.starts_with("/connect");
     if outside || !request.headers().contains_key(ORIGIN) {
         return with_vary(next.run(request).await);
     }

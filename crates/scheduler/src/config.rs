@@ -52,6 +52,10 @@ pub struct Settings {
     pub private_proxies: bool,
     /// Whether workers that know it may finish standard tasks of trust 1 with one transaction (`WORKERPOOL_SCHEDULER_CAF`).
     pub caf: bool,
+    /// Sessions that the push channel of the original may have at a time (`WORKERPOOL_SCHEDULER_PUSH_SESSIONS`).
+    pub push_sessions: usize,
+    /// Whether the push channel offers WebSockets: Java workers then try them first (`WORKERPOOL_SCHEDULER_PUSH_WEBSOCKET`).
+    pub push_websocket: bool,
 }
 
 /// The chain and how it is read and paid.
@@ -208,6 +212,15 @@ impl Settings {
             .boolean()
             .or(false);
         let caf = read.var("WORKERPOOL_SCHEDULER_CAF").boolean().or(true);
+        let push_sessions = read
+            .var("WORKERPOOL_SCHEDULER_PUSH_SESSIONS")
+            .number()
+            .check("a number from 1", |most| *most > 0)
+            .or(20_000);
+        let push_websocket = read
+            .var("WORKERPOOL_SCHEDULER_PUSH_WEBSOCKET")
+            .boolean()
+            .or(false);
 
         let settings = read.finish(|| {
             Ok(Self {
@@ -228,6 +241,8 @@ impl Settings {
                 claim,
                 private_proxies,
                 caf,
+                push_sessions,
+                push_websocket,
             })
         })?;
         for (name, reason) in ignored::without_effect(env) {

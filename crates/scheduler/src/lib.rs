@@ -17,6 +17,7 @@ mod inbox;
 mod notices;
 mod persist;
 mod preflight;
+mod push;
 mod run;
 mod wallets;
 mod watch;

@@ -152,6 +152,22 @@ impl Notices {
         self.sender.subscribe()
     }
 
+    /// Everything that was told after number `after` and is still kept.
+    pub(crate) async fn stored_after(&self, mut after: u64) -> Result<Vec<Told>, StoreError> {
+        let mut told = Vec::new();
+        loop {
+            let page: Vec<Recorded<Stored>> = self
+                .store
+                .records_after(Stream::Notices, after, PAGE)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(told);
+            };
+            after = last.seq;
+            told.extend(page.into_iter().map(|one| Told::new(one.seq, one.body)));
+        }
+    }
+
     /// What `worker` was told after number `after`; 0 for one that has seen nothing.
     pub(crate) async fn missed(&self, worker: Address, after: u64) -> Result<Missed, StoreError> {
         let (oldest, newest) = self.store.range(Stream::Notices).await?;

@@ -350,6 +350,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn old_logs_are_deleted_however_many_there_are_and_no_others_with_them() {
+        // one query named all tasks that had ever ended, and grew until the database refused it.
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let changes = changes_of_a_deal();
+        let first = changes.iter().find_map(|change| match change {
+            Change::Task(task) => Some(task.clone()),
+            _ => None,
+        });
+        let first = first.unwrap();
+        // Every third task is young, so that each page has of both.
+        let count = 3 * PAGE as u64;
+        let is_young = |index: u64| index.is_multiple_of(3);
+        let changes = (0..count).flat_map(|index| {
+            let mut task = first.clone();
+            task.id = TaskId::of(task.deal, index);
+            if is_young(index) {
+                task.final_deadline = NOW.saturating_add(Duration::from_secs(86_400));
+            }
+            let logs = Change::Logs {
+                task: task.id,
+                worker: ANN,
+                logs: Logs::default(),
+            };
+            [Change::Task(task), logs]
+        });
+        let changes: Vec<Change> = changes.collect();
+        store.commit(batch(&changes)).await.unwrap();
+        let before = Timestamp(deal().final_deadline().0 + 1);
+        assert_eq!(purge_logs(&store, before).await.unwrap(), 2 * PAGE);
+        for index in 0..count {
+            let task = TaskId::of(first.deal, index);
+            let left = logs_of(&store, task).await.unwrap().len();
+            assert_eq!(left, usize::from(is_young(index)), "{index}");
+        }
+        assert_eq!(purge_logs(&store, before).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn what_happened_is_forgotten_after_some_time() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);

@@ -30,6 +30,7 @@ use crate::head::ChainHealth;
 use crate::inbox::{self, Owner};
 use crate::notices::Notices;
 use crate::preflight::{self, Checked, PATIENCE, StartError};
+use crate::push::Push;
 use crate::wallets::Wallets;
 use crate::watch::{self, Watch};
 use crate::{api::exposition, persist};
@@ -233,6 +234,8 @@ async fn assemble(
         auth,
         store,
         notices,
+        push: Arc::new(Push::new(settings.push_sessions)),
+        push_websocket: settings.push_websocket,
         authorizer,
         figures: figures.clone(),
         configuration_hash: format!("{:#x}", configuration.hash()),
@@ -326,6 +329,11 @@ impl Parts {
                 () = outbox.run() => {}
                 () = stop.triggered() => {}
             }
+            Ok::<(), String>(())
+        });
+        let (push, notices, stop) = (Arc::clone(&api.push), api.notices.clone(), end());
+        part(tasks, "push channel", async move {
+            push.serve(&notices, stop.triggered()).await;
             Ok::<(), String>(())
         });
         part(

@@ -285,6 +285,13 @@ async fn a_task_goes_all_the_way_and_its_worker_s_slots_are_free_again() {
     let completed = world.task_becomes(task, "COMPLETED").await;
     assert_eq!(completed["resultLink"], "/ipfs/Qm");
     assert_eq!(completed["uploadingWorkerWalletAddress"], worker.wallet());
+    //
+    let hash = B256::repeat_byte(1).to_string();
+    assert_eq!(completed["consensus"], hash);
+    assert!(completed["revealDeadline"].is_string());
+    let replicate = &completed["replicates"][0];
+    assert_eq!(replicate["resultLink"], "/ipfs/Qm");
+    assert_eq!(replicate["contributionHash"], hash);
     let metrics = world.get("/metrics").await.json();
     assert_eq!(metrics["currentTaskStatusesCount"]["COMPLETED"], 1);
     assert_eq!(metrics["aliveComputingCpu"], 0);

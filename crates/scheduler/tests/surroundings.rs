@@ -9,7 +9,6 @@ mod support;
 
 use alloy_primitives::B256;
 use futures_util::StreamExt as _;
-use poco::ids::TaskId;
 use serde_json::{Value, json};
 use support::node::{CHAIN_ID, POOL};
 use support::{TestWorker, World, eventually, shown};
@@ -248,33 +247,11 @@ async fn next_event(socket: &mut Socket) -> Value {
     tokio::time::timeout(support::PATIENCE, next).await.unwrap()
 }
 
-/// A task that one worker has contributed to; the consensus comes next.
-async fn contributed(world: &World, worker: &TestWorker) -> TaskId {
-    let task = world.deal(1, 1).await[0];
-    worker.ask(world).await;
-    worker.compute(world, task).await;
-    worker
-        .report(world, task, "CONTRIBUTING", Value::Null)
-        .await;
-    let block = world
-        .node
-        .contribute(task, worker.address(), B256::repeat_byte(1));
-    let details = json!({"chainReceipt": {"blockNumber": block, "txHash": null}});
-    assert_eq!(
-        worker
-            .report(world, task, "CONTRIBUTED", details)
-            .await
-            .status,
-        200
-    );
-    task
-}
-
 #[tokio::test]
 async fn a_worker_that_listens_is_told_to_reveal() {
     let world = World::new().await;
     let worker = world.registered(1).await;
-    let task = contributed(&world, &worker).await;
+    let task = support::contributed(&world, &worker).await;
     let mut socket = listen(&world, &worker, 0).await;
     let block = world.node.consensus(task, B256::repeat_byte(1));
     let event = next_event(&mut socket).await;
@@ -290,13 +267,13 @@ async fn a_worker_that_listens_is_told_to_reveal() {
 async fn a_worker_that_comes_back_is_sent_what_it_missed_and_nothing_twice() {
     let mut world = World::new().await;
     let worker = world.registered(1).await;
-    let first = contributed(&world, &worker).await;
+    let first = support::contributed(&world, &worker).await;
     let mut socket = listen(&world, &worker, 0).await;
     world.node.consensus(first, B256::repeat_byte(1));
     let seen = next_event(&mut socket).await["seq"].as_u64().unwrap();
     drop(socket);
 
-    let second = contributed(&world, &worker).await;
+    let second = support::contributed(&world, &worker).await;
     world.node.consensus(second, B256::repeat_byte(1));
     world.task_becomes(second, "CONSENSUS_REACHED").await;
     // Not even a restart loses it.
@@ -315,7 +292,7 @@ async fn a_worker_that_comes_back_is_sent_what_it_missed_and_nothing_twice() {
 async fn a_worker_that_never_listened_is_told_what_it_needs_to_know_now() {
     let world = World::new().await;
     let worker = world.registered(1).await;
-    let task = contributed(&world, &worker).await;
+    let task = support::contributed(&world, &worker).await;
     world.node.consensus(task, B256::repeat_byte(1));
     world.task_becomes(task, "CONSENSUS_REACHED").await;
     let other = world.registered(2).await;

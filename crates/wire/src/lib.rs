@@ -13,7 +13,9 @@ pub mod message;
 pub mod reach;
 pub mod result_proxy;
 pub mod scheduler;
+pub mod sockjs;
 pub mod status;
+pub mod stomp;
 pub mod token;
 
 mod http;

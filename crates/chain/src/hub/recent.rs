@@ -1,7 +1,7 @@
 //! What does not change once it is there, remembered: the tasks of a bag share their deal, its category and its application, and many who
 //! want to know the same at once ask once. A reorganisation can move a deal to another block and its start time with it, and a pool can be
 //! sold: who cannot live with an answer that is ten minutes old asks the chain. That a deal is there is shown by a task that names it. What
-//! was not there is never remembered, and neither is an error.
+//! was not there is never remembered, and neither is an error: it is told to those who waited for it, and to nobody else.
 
 use std::{
     collections::HashMap,
@@ -49,8 +49,15 @@ impl<V> Answer<V> {
     }
 }
 
-/// Empty until somebody's question is answered; others wait for that.
-type Place<V> = Arc<OnceCell<Answer<V>>>;
+/// Empty until somebody's question is answered or fails; others wait for that, and have the same. Should who asked go away, or find nothing,
+/// the next of them asks.
+type Place<V> = Arc<OnceCell<Result<Answer<V>, NodeError>>>;
+
+/// The answer at a place, while it is good.
+fn good<V>(place: &Place<V>) -> Option<&Answer<V>> {
+    let answer = place.get()?.as_ref().ok()?;
+    answer.is_good().then_some(answer)
+}
 
 /// Answers of one kind.
 #[derive(Debug)]
@@ -65,12 +72,12 @@ impl<K, V> Default for Answers<K, V> {
 impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = known.get(key)?.get().filter(|answer| answer.is_good())?;
-        Some(answer.value.clone())
+        Some(good(known.get(key)?)?.value.clone())
     }
 
     fn keep(&self, key: K, value: &V, good_for: Duration) {
-        let place = OnceCell::new_with(Some(Answer::new(value.clone(), good_for)));
+        let answer = Answer::new(value.clone(), good_for);
+        let place = OnceCell::new_with(Some(Ok(answer)));
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut known);
         known.insert(key, Arc::new(place));
@@ -79,7 +86,7 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     /// Where the answer is, or will be.
     fn place(&self, key: K) -> Place<V> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = |place: &&Place<V>| place.get().is_none_or(Answer::is_good);
+        let usable = |place: &&Place<V>| !place.initialized() || good(place).is_some();
         if let Some(place) = known.get(&key).filter(usable) {
             return Arc::clone(place);
         }
@@ -98,13 +105,13 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
     ) -> Result<Option<V>, NodeError> {
         let place = self.place(key);
         let asked = async {
-            let value = ask.await.map_err(Some)?.ok_or(None)?;
-            Ok(Answer::new(value, good_for))
+            let outcome = ask.await.transpose().ok_or(())?;
+            Ok(outcome.map(|value| Answer::new(value, good_for)))
         };
         match place.get_or_try_init(|| asked).await {
-            Ok(answer) => Ok(Some(answer.value.clone())),
-            Err(None) => Ok(None),
-            Err(Some(error)) => Err(error),
+            Ok(Ok(answer)) => Ok(Some(answer.value.clone())),
+            Ok(Err(error)) => Err(error.clone()),
+            Err(()) => Ok(None),
         }
     }
 }
@@ -112,7 +119,7 @@ impl<K: Eq + Hash, V: Clone> Answers<K, V> {
 /// Makes room for one more by forgetting what is not good any more, or everything. Who waits at a place that is forgotten is answered there.
 fn make_room<K: Eq + Hash, V>(known: &mut HashMap<K, Place<V>>) {
     if known.len() >= MOST {
-        known.retain(|_, place| place.get().is_some_and(Answer::is_good));
+        known.retain(|_, place| good(place).is_some());
     }
     if known.len() >= MOST {
         known.clear();
@@ -194,6 +201,54 @@ mod tests {
             (Some(0), Some(0), Some(0))
         );
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn many_who_wait_for_a_question_that_fails_fail_with_it_and_the_next_asks_anew() {
+        // Each asked by itself when the one before had failed, so that the last of them waited for as many time-outs as there were.
+        let (answers, asked) = (Answers::<u32, u32>::default(), AtomicU32::new(0));
+        let fails = || async {
+            tokio::task::yield_now().await;
+            asked.fetch_add(1, Ordering::Relaxed);
+            Err(NodeError::NoUrl)
+        };
+        let one = || answers.or_ask(7, fails(), LONGEST);
+        let all: [_; 3] = tokio::join!(one(), one(), one()).into();
+        assert_eq!(all, [const { Err(NodeError::NoUrl) }; 3]);
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        let next = answers.or_ask(7, async { Ok(Some(5)) }, LONGEST).await;
+        assert_eq!((next, answers.get(&7)), (Ok(Some(5)), Some(5)));
+    }
+
+    #[tokio::test]
+    async fn who_asked_and_went_away_leaves_the_question_to_those_who_wait() {
+        let answers = Answers::<u32, u32>::default();
+        let first = answers.or_ask(7, std::future::pending(), LONGEST);
+        let second = answers.or_ask(7, async { Ok(Some(1)) }, LONGEST);
+        tokio::pin!(second);
+        {
+            tokio::pin!(first);
+            tokio::select! {
+                biased;
+                _ = &mut first => unreachable!("nobody answers"),
+                _ = &mut second => unreachable!("the first has asked already"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert_eq!(second.await, Ok(Some(1)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_question_that_finds_nothing_asks_too() {
+        // It may have come to be there since that was asked.
+        let answers = Answers::<u32, u32>::default();
+        let nothing = async {
+            tokio::task::yield_now().await;
+            Ok(None)
+        };
+        let first = answers.or_ask(7, nothing, LONGEST);
+        let second = answers.or_ask(7, async { Ok(Some(1)) }, LONGEST);
+        assert_eq!(tokio::join!(first, second), (Ok(None), Ok(Some(1))));
     }
 
     #[tokio::test]

@@ -52,6 +52,8 @@ pub struct World {
     pub instant: bool,
     /// Blocks leave the pool alone.
     pub ignoring: bool,
+    /// The pool takes no transaction whose nonce leaves a gap.
+    pub takes_no_gaps: bool,
     /// Payloads that fail in a block.
     pub fails: Vec<Bytes>,
     /// A call that has one of these bytes in it, as a word, is refused: what the contract knows as done.
@@ -83,6 +85,7 @@ impl World {
             estimate: 100_000,
             instant: false,
             ignoring: false,
+            takes_no_gaps: false,
             fails: Vec::new(),
             refuses: Vec::new(),
             estimate_per_word: 0,
@@ -193,6 +196,12 @@ impl World {
         self.blocks.iter().map(|block| block.txs.len() as u64).sum()
     }
 
+    fn pending_count(&self) -> u64 {
+        let mined = self.mined_count();
+        let waiting = (mined..).take_while(|nonce| self.pool.contains_key(nonce));
+        mined + waiting.count() as u64
+    }
+
     fn take(&mut self, raw: Bytes) -> Result<Value, Refusal> {
         let envelope = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
         let tx = FakeTx {
@@ -207,6 +216,9 @@ impl World {
         let refuse = |text: &str| Err((-32000, text.to_owned(), None));
         if tx.nonce < self.mined_count() {
             return refuse("nonce too low");
+        }
+        if self.takes_no_gaps && tx.nonce > self.pending_count() {
+            return refuse("nonce too high");
         }
         if let Some(old) = self.pool.get(&tx.nonce) {
             if old.hash == tx.hash {
@@ -259,13 +271,12 @@ impl World {
                 found.map_or(Value::Null, |block| self.block_json(block))
             }
             "eth_getTransactionCount" => {
-                let mined = self.mined_count();
-                if params[1] == "latest" {
-                    hex(mined.into())
+                let count = if params[1] == "latest" {
+                    self.mined_count()
                 } else {
-                    let waiting = (mined..).take_while(|nonce| self.pool.contains_key(nonce));
-                    hex(u128::from(mined) + waiting.count() as u128)
-                }
+                    self.pending_count()
+                };
+                hex(count.into())
             }
             "eth_sendRawTransaction" => {
                 let raw: Bytes = serde_json::from_value(params[0].clone()).unwrap();

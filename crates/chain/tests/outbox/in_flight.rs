@@ -17,6 +17,7 @@ use crate::{
 };
 
 const HEAD: &str = "eth_getBlockByNumber";
+const COUNT: &str = "eth_getTransactionCount";
 const RECEIPT: &str = "eth_getTransactionReceipt";
 const BY_HASH: &str = "eth_getTransactionByHash";
 
@@ -37,9 +38,7 @@ async fn nonce_too_low_for_what_was_mined_unseen_is_success() {
     let bench = Bench::instant(often()).await;
     // Mined at once, but the answer is lost and the count stays behind for a while.
     bench.node.once(SEND, Fault::LostAnswer);
-    bench
-        .node
-        .always("eth_getTransactionCount", Fault::Answer(json!("0x0")));
+    bench.node.always(COUNT, Fault::Answer(json!("0x0")));
     bench.handle.submit(intent("a")).await.unwrap();
     bench.node.asked(SEND, 2).await;
     bench.node.heal();
@@ -64,9 +63,7 @@ async fn a_nonce_that_another_program_took_is_given_up_for_a_new_one() {
 #[tokio::test]
 async fn a_waiting_transaction_of_another_program_is_not_replaced() {
     let bench = Bench::new(settings()).await;
-    bench
-        .node
-        .always("eth_getTransactionCount", Fault::Answer(json!("0x1")));
+    bench.node.always(COUNT, Fault::Answer(json!("0x1")));
     bench.handle.submit(intent("a")).await.unwrap();
     bench.pooled(1).await;
     assert!(bench.world().pool.contains_key(&1));
@@ -213,6 +210,80 @@ async fn what_no_node_will_ever_take_is_refused_and_its_nonce_used_by_the_next()
     bench.handle.submit(intent("b")).await.unwrap();
     assert!(is_mined(&bench.outcome("b").await));
     assert_eq!(bench.world().mined()[0].nonce, 0);
+}
+
+/// Two intents, of which no node takes the first: the second is pending behind a nonce that nobody holds.
+async fn behind_a_gap(settings: OutboxSettings) -> Bench {
+    let bench = Bench::new(settings).await;
+    bench
+        .node
+        .once(SEND, Fault::Error(-32000, "exceeds block gas limit"));
+    let both = ["a", "b"].map(intent).to_vec();
+    bench.handle.submit_all(both).await.unwrap();
+    let reason = Revert::Other("exceeds block gas limit".into());
+    assert_eq!(bench.outcome("a").await, Outcome::Refused { reason });
+    bench.pooled(1).await;
+    assert!(bench.world().pool.contains_key(&1));
+    bench
+}
+
+#[tokio::test]
+async fn a_gap_below_what_has_just_been_taken_is_filled_by_the_next_that_comes() {
+    // It looks every half second, and more closely once after a refusal: then all that flies is young and was taken, and little is asked.
+    let bench = behind_a_gap(OutboxSettings {
+        block_time: Duration::from_secs(1),
+        ..settings()
+    })
+    .await;
+    bench.node.asked(COUNT, 4).await;
+    bench.handle.submit(intent("c")).await.unwrap();
+    bench.pooled(2).await;
+    bench.world().mine();
+    for name in ["b", "c"] {
+        assert!(is_mined(&bench.outcome(name).await));
+    }
+    assert_eq!(bench.mined(), ["c", "b"]);
+}
+
+#[tokio::test]
+async fn a_gap_that_nobody_fills_is_reported_until_somebody_does() {
+    let bench = behind_a_gap(hasty()).await;
+    let status = bench
+        .holdup(|holdup| matches!(holdup, Holdup::NonceGap { nonce: 0 }))
+        .await;
+    assert_eq!(status.in_flight, 1);
+    bench.handle.submit(intent("c")).await.unwrap();
+    bench.pooled(2).await;
+    bench.world().mine();
+    assert!(is_mined(&bench.outcome("b").await));
+    let mut status = bench.handle.status();
+    within(status.wait_for(|status| status.holdup.is_none()))
+        .await
+        .unwrap();
+    assert_eq!(bench.mined(), ["c", "b"]);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_above_a_gap_follows_when_the_gap_is_filled() {
+    let bench = Bench::new(often()).await;
+    bench.world().takes_no_gaps = true;
+    bench
+        .node
+        .once(SEND, Fault::Error(-32000, "exceeds block gas limit"));
+    let both = ["a", "b"].map(intent).to_vec();
+    bench.handle.submit_all(both).await.unwrap();
+    bench
+        .holdup(|holdup| matches!(holdup, Holdup::Declined(_)))
+        .await;
+    bench.node.asked(SEND, 4).await;
+    assert!(bench.world().pool.is_empty());
+    bench.handle.submit(intent("c")).await.unwrap();
+    bench.pooled(2).await;
+    bench.world().mine();
+    for name in ["b", "c"] {
+        assert!(is_mined(&bench.outcome(name).await));
+    }
+    assert_eq!(bench.mined(), ["c", "b"]);
 }
 
 #[tokio::test]

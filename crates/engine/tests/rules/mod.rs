@@ -1,6 +1,7 @@
 //! The rules, by what they are about.
 
 mod alone;
+mod apart;
 mod bags;
 mod callback;
 mod chain;

@@ -1,6 +1,6 @@
 //! What workers report and how it is answered.
 
-use engine::{Input, Logs, Refusal, Reply, ReportDetails};
+use engine::{Input, Logs, Purpose, Refusal, Reply, ReportDetails};
 use poco::units::BlockNumber;
 use wire::status::ReplicateStatus::{
     self, Aborted, Computed, Computing, ContributeFailed, Contributed, Contributing, Created,
@@ -8,7 +8,7 @@ use wire::status::ReplicateStatus::{
     WorkerLost,
 };
 use wire::status::TaskNotificationType::{
-    PleaseAbort, PleaseContinue, PleaseDownloadApp, PleaseWait,
+    PleaseAbort, PleaseContinue, PleaseDownloadApp, PleaseReveal, PleaseWait,
 };
 use wire::status::{ReplicateStatusCause, StatusModifier, TaskStatus};
 
@@ -28,6 +28,31 @@ fn each_status_is_answered_with_the_next_action() {
     for (status, action) in TO_COMPUTED {
         world.report("ann", task(0), status).is_accepted(action);
     }
+}
+
+#[test]
+fn a_task_costs_two_transactions_and_one_question_however_much_its_worker_reports() {
+    // every report had the task looked up on the chain.
+    let mut world = ann_has_it();
+    for (status, action) in TO_COMPUTED {
+        world.report("ann", task(0), status).is_accepted(action);
+        world.report("ann", task(0), status).is_known(action);
+    }
+    world
+        .contributes("ann", task(0), "result")
+        .reveals("ann", task(0))
+        .uploads("ann", task(0))
+        .pass(seconds(10));
+    assert_eq!(world.status(task(0)), TaskStatus::Completed);
+    let commands = world.commands.iter().map(|command| command.key.purpose);
+    assert_eq!(
+        commands.collect::<Vec<_>>(),
+        [
+            Purpose::Initialize,
+            Purpose::CheckUploaded,
+            Purpose::Finalize
+        ]
+    );
 }
 
 #[test]
@@ -114,6 +139,40 @@ fn a_failed_transaction_is_refused_and_its_cause_recorded() {
     world
         .report("ann", task(0), Aborted)
         .is_accepted(PleaseWait);
+}
+
+#[test]
+fn a_winner_whose_node_never_had_the_block_of_consensus_aborts_and_holds_up_nobody() {
+    // worker Q22: it waits for the block until reveals close, and says so.
+    let mut world = World::new()
+        .workers(["ann", "bob"])
+        .deal(standard().trust(3));
+    for name in ["ann", "bob"] {
+        world.computes(name, task(0));
+    }
+    for name in ["ann", "bob"] {
+        world.contributes(name, task(0), "good");
+    }
+    world.reveals("bob", task(0)).uploads("bob", task(0));
+    let details = || ReportDetails {
+        cause: Some(ReplicateStatusCause::BlockNotReached),
+        ..ReportDetails::default()
+    };
+    world
+        .report("ann", task(0), Revealing)
+        .is_accepted(PleaseContinue);
+    world
+        .report_with("ann", task(0), RevealFailed, details())
+        .is_refused(Refusal::TransactionFailed);
+    let last = &world.stored.events.last().unwrap().text;
+    assert!(last.contains("BLOCK_NOT_REACHED"), "{last}");
+    world
+        .report_with("ann", task(0), Aborted, details())
+        .is_accepted(PleaseWait);
+    let told = world.told("ann", PleaseReveal).len();
+    world.pass(minutes(11));
+    assert_eq!(world.status(task(0)), TaskStatus::Completed);
+    assert_eq!(world.told("ann", PleaseReveal).len(), told, "it gave up");
 }
 
 #[test]

@@ -83,6 +83,8 @@ pub(crate) struct World {
     /// The pool's outbox does not work: its commands stay undone.
     pub(crate) outbox_stuck: bool,
     pub(crate) proxy_down: bool,
+    /// Whatever is commanded for these tasks comes back without an answer.
+    pub(crate) unreachable: BTreeSet<TaskId>,
     /// The cursor does not see new blocks.
     pub(crate) cursor_stuck: bool,
     unseen: VecDeque<chain::Block>,
@@ -117,6 +119,7 @@ impl World {
             uploaded: BTreeSet::new(),
             outbox_stuck: false,
             proxy_down: false,
+            unreachable: BTreeSet::new(),
             cursor_stuck: false,
             unseen: VecDeque::new(),
         };
@@ -355,8 +358,10 @@ impl World {
 
     fn carry_out_one(&mut self, command: Command) {
         let key = command.key;
+        let checks = key.purpose == Purpose::CheckUploaded;
+        let unreachable = self.unreachable.contains(&key.task) || (checks && self.proxy_down);
         let outcome = match &command.action {
-            Action::CheckUploaded { .. } if self.proxy_down => Outcome::Unreachable {
+            _ if unreachable => Outcome::Unreachable {
                 reason: "connection refused".to_owned(),
             },
             Action::CheckUploaded { .. } => Outcome::Uploaded(self.uploaded.contains(&key.task)),

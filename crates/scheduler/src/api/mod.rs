@@ -1,6 +1,7 @@
 //! The HTTP routes: bytes into inputs, answers into bytes. No rule about tasks or workers is here.
 
 mod compass;
+mod connect;
 mod events;
 pub(crate) mod exposition;
 mod logs;
@@ -33,6 +34,7 @@ use crate::authorize::{Authorizer, NotAuthorized};
 use crate::figures::Figures;
 use crate::inbox::{Ending, Inbox};
 use crate::notices::Notices;
+use crate::push::Push;
 use crate::wallets::Wallets;
 
 /// What the routes need.
@@ -41,6 +43,9 @@ pub(crate) struct Api {
     pub(crate) auth: Arc<Auth>,
     pub(crate) store: Store,
     pub(crate) notices: Notices,
+    pub(crate) push: Arc<Push>,
+    /// Whether the push channel has the WebSocket transport.
+    pub(crate) push_websocket: bool,
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) wallets: Arc<Wallets>,
     pub(crate) figures: Figures,
@@ -69,6 +74,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .merge(version::routes())
         .merge(compass::routes())
         .merge(events::routes())
+        .merge(connect::routes())
         .with_state(api)
 }
 

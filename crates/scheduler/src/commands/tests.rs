@@ -31,10 +31,17 @@ fn wallet() -> PrivateKeySigner {
     PrivateKeySigner::from_slice(&[7; 32]).unwrap()
 }
 
+fn nowhere() -> Url {
+    "http://127.0.0.1:9".parse().unwrap()
+}
+
 async fn commands_with(store: Arc<dyn OutboxStore>) -> Commands {
-    let nowhere: Url = "http://127.0.0.1:9".parse().unwrap();
+    commands_at(nowhere(), store).await
+}
+
+async fn commands_at(node: Url, store: Arc<dyn OutboxStore>) -> Commands {
     let wallet = wallet();
-    let hub = hub(nowhere.clone());
+    let hub = hub(node);
     let settings = OutboxSettings::new(Duration::from_millis(100));
     let (outbox, work) = Outbox::start(hub.node().clone(), wallet.clone(), store, settings)
         .await
@@ -44,7 +51,7 @@ async fn commands_with(store: Arc<dyn OutboxStore>) -> Commands {
         outbox,
         hub,
         authorizer: Arc::new(Authorizer::new(wallet, Default::default())),
-        proxy: nowhere,
+        proxy: nowhere(),
         proxy_reach: Reach::public(),
         inbox: crate::inbox::open().0,
         running: TaskTracker::new(),
@@ -212,6 +219,24 @@ async fn one_that_cannot_be_handed_over_keeps_no_others_back() {
     }
 }
 
+/// Serves `routes` as a node's.
+async fn serve(routes: Router) -> Url {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    url.parse().unwrap()
+}
+
+fn block_ten(id: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "result": {
+        "number": "0xa", "hash": B256::repeat_byte(10), "parentHash": B256::repeat_byte(9),
+        "timestamp": "0x64", "gasLimit": "0x1c9c380"}})
+}
+
+fn no_task(id: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "result": format!("0x{}", "0".repeat(64 * 32))})
+}
+
 /// Two nodes behind one address: one is at block 10, the other has not seen the task yet and knows no block above 9.
 async fn two_nodes() -> Url {
     let answer = async |Json(request): Json<Value>| {
@@ -220,23 +245,59 @@ async fn two_nodes() -> Url {
             request["method"].as_str().unwrap(),
             request["params"][1].as_str(),
         ) {
-            ("eth_getBlockByNumber", _) => json!({"jsonrpc": "2.0", "id": id, "result": {
-                "number": "0xa", "hash": B256::repeat_byte(10), "parentHash": B256::repeat_byte(9),
-                "timestamp": "0x64", "gasLimit": "0x1c9c380"}}),
-            ("eth_call", Some("latest")) => {
-                json!({"jsonrpc": "2.0", "id": id, "result": format!("0x{}", "0".repeat(64 * 32))})
-            }
+            ("eth_getBlockByNumber", _) => block_ten(&id),
+            ("eth_call", Some("latest")) => no_task(&id),
             _ => {
                 json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "header not found"}})
             }
         };
         Json(answer)
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = Router::new().route("/", post(answer));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    url.parse().unwrap()
+    serve(Router::new().route("/", post(answer))).await
+}
+
+/// A node that never says a word about one task.
+async fn a_node_silent_about(task: TaskId) -> Url {
+    let silent_about = poco::hex::encode(task.0)
+        .trim_start_matches("0x")
+        .to_owned();
+    let answer = async move |Json(request): Json<Value>| {
+        let id = &request["id"];
+        if request["method"] == "eth_getBlockByNumber" {
+            return Json(block_ten(id));
+        }
+        if request["params"].to_string().contains(&silent_about) {
+            std::future::pending::<()>().await;
+        }
+        Json(no_task(id))
+    };
+    serve(Router::new().route("/", post(answer))).await
+}
+
+#[tokio::test]
+async fn a_task_of_which_nothing_can_be_read_keeps_no_other_from_being_read() {
+    //
+    let read = |index| Command {
+        key: CommandKey {
+            purpose: Purpose::ReadTask,
+            task: TaskId::of(DEAL, index),
+            attempt: 1,
+        },
+        action: Action::ReadTask,
+    };
+    let node = a_node_silent_about(read(0).key.task).await;
+    let commands = commands_at(node, Arc::new(MemoryOutboxStore::default())).await;
+    commands.begin((0..3).map(read).collect());
+    let silent = HashSet::from([read(0).key]);
+    let others_are_read = async {
+        while *commands.underway() != silent {
+            tokio::task::yield_now().await;
+        }
+    };
+    // Well within the time that a node has for an answer.
+    tokio::time::timeout(Duration::from_secs(5), others_are_read)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub mod node;
 
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use chassis::Shutdown;
 use chassis::env::MapEnv;
@@ -239,6 +239,28 @@ impl Drop for World {
     fn drop(&mut self) {
         self.shutdown.trigger();
     }
+}
+
+/// A task that one worker has contributed to; the consensus comes next.
+pub async fn contributed(world: &World, worker: &TestWorker) -> TaskId {
+    let task = world.deal(1, 1).await[0];
+    worker.ask(world).await;
+    worker.compute(world, task).await;
+    worker
+        .report(world, task, "CONTRIBUTING", Value::Null)
+        .await;
+    let block = world
+        .node
+        .contribute(task, worker.address(), B256::repeat_byte(1));
+    let details = json!({"chainReceipt": {"blockNumber": block, "txHash": null}});
+    assert_eq!(
+        worker
+            .report(world, task, "CONTRIBUTED", details)
+            .await
+            .status,
+        200
+    );
+    task
 }
 
 /// What a worker tells about its machine.
