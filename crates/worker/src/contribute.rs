@@ -15,6 +15,7 @@ use poco::units::Timestamp;
 use wire::message::{ChainReceipt, ReplicateStatusDetails};
 use wire::status::{ReplicateStatus, ReplicateStatusCause as Cause};
 
+use crate::clock;
 use crate::journal::{Journal, Outcome};
 use crate::patience::{self, Pauses};
 use crate::pipeline::work::{Acted, OF_LATE, Work};
@@ -176,17 +177,18 @@ pub(crate) async fn send(
     loop {
         if shared.has_gas().await {
             let sent = match shared.outbox.submit(intent.clone()).await {
-                Ok(()) => outcome(work, key).await,
+                Ok(()) => outcome(work, key, deadline).await,
                 Err(error) => Err(error),
             };
             match sent {
-                Ok(sent @ (Sent::Mined { .. } | Sent::Reverted { .. } | Sent::Expired)) => {
+                Ok(None) => return None,
+                Ok(Some(sent @ (Sent::Mined { .. } | Sent::Reverted { .. } | Sent::Expired))) => {
                     shared
                         .metrics
                         .transaction(matches!(sent, Sent::Mined { .. }));
                     return Some(sent);
                 }
-                Ok(Sent::Refused { reason }) => {
+                Ok(Some(Sent::Refused { reason })) => {
                     if is_done(work, digest).await == Some(true) || !may_pass(&reason.to_string()) {
                         shared.metrics.transaction(false);
                         return Some(Sent::Refused { reason });
@@ -218,19 +220,22 @@ fn say_no_gas(work: &Work) {
     );
 }
 
-/// How a transaction ended. When the outbox finds no money for it meanwhile, that is said, and no work is asked for until there is some.
-async fn outcome(work: &Work, key: &str) -> Result<Sent, OutboxError> {
+/// How a transaction ended. When the outbox finds no money for it meanwhile, that is said, and no work is asked for until there is some;
+/// `None` when there was none by the deadline: one that is signed already waits for money for ever.
+async fn outcome(work: &Work, key: &str, deadline: Timestamp) -> Result<Option<Sent>, OutboxError> {
     let outbox = &work.shared.outbox;
     let mut status = outbox.status();
     status.mark_changed();
-    let mut said = false;
+    let (mut said, mut poor) = (false, false);
     let ended = outbox.outcome(key);
     tokio::pin!(ended);
     loop {
         tokio::select! {
-            ended = &mut ended => return ended,
+            ended = &mut ended => return ended.map(Some),
+            () = tokio::time::sleep(deadline.since(clock::now())), if poor => return Ok(None),
             Ok(()) = status.changed() => {
-                if lacks_money(status.borrow_and_update().holdup.as_ref()) && !said {
+                poor = lacks_money(status.borrow_and_update().holdup.as_ref());
+                if poor && !said {
                     said = true;
                     work.shared.seen.note_gas(false);
                     say_no_gas(work);

@@ -218,7 +218,7 @@ async fn a_run_that_fills_its_container_its_input_folder_or_a_volume_is_stopped(
         let mut request = world.sh(&format!(
             "/bin/busybox dd if=/dev/zero of={target}/big bs=1048576 count=8 2>/dev/null; exec /bin/busybox sleep 600"
         ));
-        request.image = with_volume("/volume").await;
+        request.image = busybox::with_volume(IMAGE).await;
         request.limits.disk = 1 << 20;
         let ended = world.run_request(&request).await.ended;
         assert_eq!(ended, Ended::TooMuchDisk, "{target}");
@@ -235,40 +235,42 @@ async fn what_was_downloaded_for_a_run_does_not_count_against_it() {
     assert_eq!(world.run_request(&request).await.ended, Ended::Exited(0));
 }
 
-/// The image with a volume declared at `path`.
-async fn with_volume(path: &str) -> String {
-    let options = bollard::query_parameters::CommitContainerOptions {
-        container: Some(format!("wptest-volume-{}", std::process::id())),
-        repo: Some("workerpool-test-volume".to_owned()),
-        tag: Some("1".to_owned()),
-        changes: Some(format!("VOLUME {path}")),
-        ..bollard::query_parameters::CommitContainerOptions::default()
-    };
-    let name = options.container.clone();
-    let image = "workerpool-test-volume:1".to_owned();
-    if docker().inspect_image(&image).await.is_err() {
-        let body = bollard::models::ContainerCreateBody {
-            image: Some(IMAGE.to_owned()),
-            cmd: Some(vec!["/bin/busybox".to_owned()]),
-            ..bollard::models::ContainerCreateBody::default()
-        };
-        let create = bollard::query_parameters::CreateContainerOptions {
-            name: name.clone(),
-            ..bollard::query_parameters::CreateContainerOptions::default()
-        };
-        docker().create_container(Some(create), body).await.unwrap();
-        let config = bollard::models::ContainerConfig::default();
-        docker().commit_container(options, config).await.unwrap();
-        let force = bollard::query_parameters::RemoveContainerOptions {
-            force: true,
-            ..bollard::query_parameters::RemoveContainerOptions::default()
-        };
-        docker()
-            .remove_container(&name.unwrap(), Some(force))
-            .await
-            .unwrap();
-    }
-    image
+/// The names of the volumes that a container has.
+async fn volumes_of(container: &str) -> Vec<String> {
+    let found = docker()
+        .inspect_container(container, None::<InspectContainerOptions>)
+        .await
+        .unwrap();
+    let mounts = found.mounts.unwrap().into_iter();
+    mounts.filter_map(|mount| mount.name).collect()
+}
+
+#[tokio::test]
+async fn the_volumes_of_an_image_go_with_its_container_whether_that_ended_or_runs() {
+    // Q39
+    let world = World::new("volumes").await;
+    let mut request =
+        world.sh("echo x > /volume/x; [ ! -e /iexec_in/stay ] || exec /bin/busybox sleep 600");
+    request.image = busybox::with_volume(IMAGE).await;
+    let is_there = async |volume: &str| docker().inspect_volume(volume).await.is_ok();
+    let finished = world.engine.run(&request).await.unwrap();
+    assert_eq!(finished.ended, Ended::Exited(0));
+    let of_ended = volumes_of(&world.name).await;
+    assert_eq!(of_ended.len(), 1);
+    assert!(is_there(&of_ended[0]).await);
+    world.engine.remove(&world.name).await.unwrap();
+    assert!(!is_there(&of_ended[0]).await);
+
+    std::fs::write(world.path("input/stay"), "").unwrap();
+    let engine = world.engine.clone();
+    let running = tokio::spawn(async move { engine.run(&request).await });
+    world.until_running().await;
+    let of_running = volumes_of(&world.name).await;
+    assert_eq!(of_running.len(), 1);
+    assert!(is_there(&of_running[0]).await);
+    world.engine.remove(&world.name).await.unwrap();
+    assert!(!is_there(&of_running[0]).await);
+    assert!(!running.await.unwrap().unwrap().succeeded());
 }
 
 #[tokio::test]

@@ -9,16 +9,13 @@
 )]
 
 mod busybox;
+mod registries;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
 use bollard::auth::DockerCredentials;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
@@ -212,34 +209,14 @@ async fn a_private_registry_gives_its_images_to_who_signs_in_and_to_nobody_else(
     forget(&image).await;
 }
 
-/// A registry that asks for a name and a password, and notes what it is told.
-async fn eavesdropper() -> (String, Arc<Mutex<Vec<String>>>) {
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let notes = Arc::clone(&told);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let answer = move |headers: HeaderMap| {
-        let said = headers
-            .get(header::AUTHORIZATION)
-            .map(|said| format!("{said:?}"));
-        notes.lock().unwrap().push(said.unwrap_or_default());
-        async {
-            (
-                StatusCode::UNAUTHORIZED,
-                [(header::WWW_AUTHENTICATE, "Basic realm=\"x\"")],
-            )
-        }
-    };
-    let router = axum::Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (address, told)
-}
-
 #[tokio::test]
 async fn credentials_are_told_to_their_own_registry_only() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let ((other, told_other), (own, told_own)) = (eavesdropper().await, eavesdropper().await);
+    let ((other, told_other), (own, told_own)) = (
+        registries::eavesdropper().await,
+        registries::eavesdropper().await,
+    );
     let images = cache(&store, &settings(&as_ann(&own, "s3cr3t"))).await;
     for address in [&other, &own] {
         let refused = images.pull(&format!("{address}/app:1"), MINUTE).await;
@@ -260,50 +237,9 @@ async fn credentials_are_told_to_their_own_registry_only() {
     );
 }
 
-/// A registry that gives the beginning of a layer and then nothing any more.
-async fn halting_registry() -> String {
-    let digest = |bytes: &[u8]| {
-        let digest = poco::hex::encode(<sha2::Sha256 as sha2::Digest>::digest(bytes));
-        format!("sha256:{}", digest.trim_start_matches("0x"))
-    };
-    let layer = digest(b"never to be seen");
-    let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
-    );
-    const KIND: &str = "application/vnd.docker.distribution.manifest.v2+json";
-    let manifest = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{KIND}","config":{{"mediaType":"application/vnd.docker.container.image.v1+json","size":{},"digest":"{}"}},"layers":[{{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","size":1048576,"digest":"{layer}"}}]}}"#,
-        config.len(),
-        digest(config.as_bytes()),
-    );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let answer = move |request: Request| {
-        let (manifest, config) = (manifest.clone(), config.clone());
-        let path = request.uri().path().to_owned();
-        let layer = layer.clone();
-        async move {
-            if path.contains("/manifests/") {
-                ([(header::CONTENT_TYPE, KIND)], manifest).into_response()
-            } else if path.ends_with(&layer) {
-                let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![0u8; 1000])]);
-                let pieces = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
-                axum::body::Body::from_stream(pieces).into_response()
-            } else if path.contains("/blobs/") {
-                config.into_response()
-            } else {
-                "{}".into_response()
-            }
-        }
-    };
-    let router = axum::Router::new().fallback(answer);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
 #[tokio::test]
 async fn a_pull_that_stands_still_is_stopped() {
-    let address = halting_registry().await;
+    let address = registries::of_one_layer(registries::halting).await;
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let images = cache(
@@ -321,6 +257,29 @@ async fn a_pull_that_stands_still_is_stopped() {
         "{stopped:?}"
     );
     assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn a_pull_that_never_stands_still_and_never_ends_is_stopped_at_its_limit() {
+    let address = registries::of_one_layer(registries::dripping).await;
+    let image = format!("{address}/dripping:1");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    // Longer than that it is silent never.
+    let stall = [("WORKERPOOL_WORKER_PULL_STALL", "PT3S")];
+    let images = cache(&store, &settings(&stall)).await;
+    let (began, limit) = (Instant::now(), Duration::from_secs(6));
+    let stopped = images.pull(&image, limit).await.unwrap_err();
+    let took = began.elapsed();
+    assert!(
+        matches!(stopped, PullError::TimedOut { after, .. } if after == limit),
+        "{stopped:?}"
+    );
+    assert!(!stopped.may_pass() && !stopped.is_ours());
+    let text = format!("the image {image} did not arrive from {address} within 6 s");
+    assert_eq!(stopped.to_string(), text);
+    assert!(took >= limit && took < Duration::from_secs(20), "{took:?}");
+    assert!(!is_here(&image).await);
 }
 
 #[tokio::test]

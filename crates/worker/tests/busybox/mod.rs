@@ -1,6 +1,9 @@
 //! An image made of Debian's static busybox, so that no registry is needed.
 
-use bollard::query_parameters::CreateImageOptions;
+use bollard::models::{ContainerConfig, ContainerCreateBody};
+use bollard::query_parameters::{
+    CommitContainerOptions, CreateContainerOptions, CreateImageOptions, RemoveContainerOptions,
+};
 use bollard::{ClientVersion, Docker};
 use futures_util::TryStreamExt;
 
@@ -37,6 +40,46 @@ pub(crate) async fn import(image: &str) {
     tar.extend(header("bin/chmod", 0, 0o777, b'2', "busybox"));
     tar.resize(tar.len() + 1024, 0);
     send(image, tar).await;
+}
+
+/// The image with a volume declared at `/volume`.
+#[allow(dead_code, reason = "not every test needs volumes")]
+pub(crate) async fn with_volume(image: &str) -> String {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE_AT_A_TIME.lock().await;
+    let name = "workerpool-test-volume:1".to_owned();
+    if docker().inspect_image(&name).await.is_ok() {
+        return name;
+    }
+    let container = format!("wptest-volume-{}", std::process::id());
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(vec!["/bin/busybox".to_owned()]),
+        ..ContainerCreateBody::default()
+    };
+    let create = CreateContainerOptions {
+        name: Some(container.clone()),
+        ..CreateContainerOptions::default()
+    };
+    docker().create_container(Some(create), body).await.unwrap();
+    let commit = CommitContainerOptions {
+        container: Some(container.clone()),
+        repo: Some("workerpool-test-volume".to_owned()),
+        tag: Some("1".to_owned()),
+        changes: Some("VOLUME /volume".to_owned()),
+        ..CommitContainerOptions::default()
+    };
+    let config = ContainerConfig::default();
+    docker().commit_container(commit, config).await.unwrap();
+    let force = RemoveContainerOptions {
+        force: true,
+        ..RemoveContainerOptions::default()
+    };
+    docker()
+        .remove_container(&container, Some(force))
+        .await
+        .unwrap();
+    name
 }
 
 /// Imports a tar of nothing but a file with this text, as `image` (`name:tag`).

@@ -1,13 +1,12 @@
 //! Finishing a task with one transaction (contribute-and-finalize), and every way back to the classic three.
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 use devnet::Role;
-use poco::contracts::Hub;
-use wire::message::WorkerpoolAuthorization;
+use sha2::{Digest, Sha256};
 use wire::status::{ReplicateStatus as Is, ReplicateStatusCause as Cause};
 
 use crate::scheduler::Caf;
-use crate::world::{World, address, send};
+use crate::world::{World, send};
 use crate::{assert_read_once, script};
 
 const TO_COMPUTED: [Is; 8] = [
@@ -57,12 +56,7 @@ async fn a_granted_task_is_uploaded_and_finished_with_one_transaction() {
     assert_eq!(world.transactions().await - before, 1);
     assert_eq!(world.chain_status().await, 3);
     assert_eq!(world.uploaded("r.txt"), "once\n");
-    let told = world.scheduler.told.borrow().clone();
-    let done = told
-        .into_iter()
-        .find(|update| update.status == Some(Is::ContributeAndFinalizeDone))
-        .and_then(|update| update.details)
-        .unwrap();
+    let done = world.scheduler.details(Is::ContributeAndFinalizeDone);
     let receipt = done.chain_receipt.unwrap();
     assert!(receipt.block_number > 0 && receipt.tx_hash.is_some());
     let results = world.scheduler.chain_task().await.results;
@@ -72,6 +66,30 @@ async fn a_granted_task_is_uploaded_and_finished_with_one_transaction() {
     assert_eq!(world.asked.count("contribution"), 0);
     assert_read_once(&world);
     assert!(!world.task_folder().exists());
+    world.end(running, shutdown).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callback_data_of_an_application_whose_deal_has_no_callback_stays_out_of_the_transaction() {
+    // Q61: the original's is refused by the contract.
+    let computed =
+        r#"{\"deterministic-output-path\":\"/iexec_out/r.txt\",\"callback-data\":\"0x2a\"}"#;
+    let script =
+        format!(r#"echo once > /iexec_out/r.txt; echo "{computed}" > /iexec_out/computed.json"#);
+    let world = World::new("no-callback", &script)
+        .await
+        .with_caf(Caf::Granted);
+    let (running, shutdown) = world.start().await;
+    world.until_told(Is::Completed).await;
+    assert_eq!(after_computed(&world), ALONE);
+    let task = world.scheduler.chain_task().await;
+    assert_eq!(task.status, 3);
+    assert!(task.resultsCallback.is_empty());
+    assert_eq!(
+        task.resultDigest,
+        B256::from_slice(&Sha256::digest("once\n"))
+    );
+    assert!(world.uploaded("computed.json").contains("callback-data"));
     world.end(running, shutdown).await;
 }
 
@@ -138,23 +156,8 @@ async fn a_task_that_another_worker_decides_meanwhile_is_given_up() {
     world.scheduler.uploads.send_replace(false);
     let (running, shutdown) = world.start().await;
     world.until_told(Is::ContributeAndFinalizeOngoing).await;
-    let (chain, digest) = (&world.chain, B256::repeat_byte(9));
-    let other = address(chain, Role::Worker(2));
-    let authorization = WorkerpoolAuthorization {
-        worker_wallet: other,
-        ..world.scheduler.authorization.clone()
-    };
-    let owner = &chain.accounts().find(Role::Scheduler).unwrap().key;
-    let signature = poco::signing::sign_prefixed(owner, authorization.hash()).unwrap();
-    let contribution = Hub::contributeCall {
-        taskid: world.task.0,
-        resultHash: poco::contribution::result_hash(world.task, digest),
-        resultSeal: poco::contribution::result_seal(other, world.task, digest),
-        enclaveChallenge: authorization.enclave_challenge,
-        enclaveSign: Bytes::new(),
-        authorizationSign: Bytes::copy_from_slice(&signature.0),
-    };
-    send(chain, Role::Worker(2), &contribution).await;
+    let contribution = world.contribution(Role::Worker(2), B256::repeat_byte(9));
+    send(&world.chain, Role::Worker(2), &contribution).await;
     world.scheduler.uploads.send_replace(true);
     world.until_told(Is::Aborted).await;
     assert_eq!(
@@ -165,12 +168,7 @@ async fn a_task_that_another_worker_decides_meanwhile_is_given_up() {
             Is::Aborted
         ]
     );
-    let told = world.scheduler.told.borrow().clone();
-    let failed = told
-        .into_iter()
-        .find(|update| update.status == Some(Is::ContributeAndFinalizeFailed))
-        .and_then(|update| update.details)
-        .unwrap();
+    let failed = world.scheduler.details(Is::ContributeAndFinalizeFailed);
     assert_eq!(failed.cause, Some(Cause::TaskNotActive));
     // What could only fail was not sent.
     assert_eq!(world.transactions().await, before);

@@ -1,4 +1,5 @@
-//! A node that counts what it is asked: every request by its method, and every view of the hub by its name. It pushes nothing.
+//! A node that counts what it is asked: every request by its method, and every view of the hub by its name. It pushes nothing. It can
+//! be told to answer some of that otherwise than the chain would.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,15 +8,25 @@ use alloy_sol_types::SolCall;
 use axum::extract::State;
 use axum::{Json, Router, routing};
 use poco::contracts::{Hub, Workerpool};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Passes everything on to the node behind it.
+/// An answer that is not the chain's.
+#[derive(Clone)]
+pub(crate) enum Instead {
+    /// This result.
+    Gives(Value),
+    /// An error, as of a node that is not well.
+    Fails,
+}
+
+/// Passes everything on to the node behind it, but for what it is told to answer itself.
 #[derive(Clone)]
 pub(crate) struct Counter {
     pub(crate) url: String,
     behind: String,
     http: reqwest::Client,
     counts: Arc<Mutex<BTreeMap<String, u32>>>,
+    instead: Arc<Mutex<BTreeMap<&'static str, Instead>>>,
 }
 
 impl Counter {
@@ -26,6 +37,7 @@ impl Counter {
             behind: node.to_owned(),
             http: reqwest::Client::new(),
             counts: Arc::default(),
+            instead: Arc::default(),
         };
         let router = Router::new()
             .route("/", routing::post(pass))
@@ -40,13 +52,37 @@ impl Counter {
         counts.get(what).copied().unwrap_or_default()
     }
 
-    fn note(&self, request: &Value) {
-        let what = match request["method"].as_str().unwrap() {
-            "eth_call" => view(&request["params"][0]),
-            method => method,
+    /// From here on that is answered so; with `None` by the chain again.
+    pub(crate) fn answer(&self, what: &'static str, instead: Option<Instead>) {
+        let mut all = self.instead.lock().unwrap();
+        match instead {
+            Some(instead) => all.insert(what, instead),
+            None => all.remove(what),
         };
+    }
+
+    /// The answer to a request that is not passed on.
+    fn own_answer(&self, request: &Value) -> Option<Value> {
+        let all = self.instead.lock().unwrap();
+        let mut answer = match all.get(what(request))? {
+            Instead::Gives(result) => json!({"result": result}),
+            Instead::Fails => json!({"error": {"code": -32603, "message": "internal error"}}),
+        };
+        answer["jsonrpc"] = json!("2.0");
+        answer["id"] = request["id"].clone();
+        Some(answer)
+    }
+
+    fn note(&self, request: &Value) {
         let mut counts = self.counts.lock().unwrap();
-        *counts.entry(what.to_owned()).or_default() += 1;
+        *counts.entry(what(request).to_owned()).or_default() += 1;
+    }
+}
+
+fn what(request: &Value) -> &str {
+    match request["method"].as_str().unwrap() {
+        "eth_call" => view(&request["params"][0]),
+        method => method,
     }
 }
 
@@ -71,7 +107,12 @@ fn view(call: &Value) -> &'static str {
 async fn pass(State(counter): State<Counter>, Json(body): Json<Value>) -> Json<Value> {
     match body.as_array() {
         Some(batch) => batch.iter().for_each(|request| counter.note(request)),
-        None => counter.note(&body),
+        None => {
+            counter.note(&body);
+            if let Some(answer) = counter.own_answer(&body) {
+                return Json(answer);
+            }
+        }
     }
     let request = counter.http.post(&counter.behind).json(&body);
     Json(request.send().await.unwrap().json().await.unwrap())

@@ -12,13 +12,21 @@ mod alone;
 #[path = "../busybox/mod.rs"]
 mod busybox;
 mod counter;
+mod description;
+mod money;
+mod refused;
+mod said;
 mod scheduler;
+mod twice;
 mod world;
 
 use std::time::Duration;
 
 use wire::status::{ReplicateStatus as Is, ReplicateStatusCause as Cause};
 use world::World;
+
+/// What an application does first that goes on once it is let go.
+pub(crate) const WAITS: &str = "until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;";
 
 /// What an application does that leaves its arguments' digest where the protocol wants it.
 fn script(before: &str) -> String {
@@ -87,11 +95,7 @@ async fn a_task_goes_from_the_ask_to_finalized_and_nothing_is_left_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_stopped_while_it_computes_carries_on_and_runs_the_application_once() {
-    let world = World::new(
-        "resume",
-        &script("until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;"),
-    )
-    .await;
+    let world = World::new("resume", &script(WAITS)).await;
     let (running, shutdown) = world.start().await;
     world.until_told(Is::Computing).await;
     let container = format!("{}-{}", world.name, world.task);
@@ -182,18 +186,12 @@ async fn an_abort_in_the_middle_of_computing_stops_the_container_and_leaves_noth
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_while_the_contribution_is_on_its_way_does_not_throw_its_result_away() {
     // Q23: mined after the result is gone, the contribution would cost the stake.
-    let world = World::new(
-        "underway",
-        &script("until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;"),
-    )
-    .await;
+    let world = World::new("underway", &script(WAITS)).await;
     let (running, shutdown) = world.start().await;
     world.until_told(Is::Computing).await;
     world.mine(false).await;
     let before = world.transactions().await;
-    while std::fs::write(world.task_folder().join("input/go"), "").is_err() {
-        tokio::task::yield_now().await;
-    }
+    world.let_go().await;
     while world.pending().await == before {
         tokio::task::yield_now().await;
     }
@@ -209,19 +207,13 @@ async fn an_abort_while_the_contribution_is_on_its_way_does_not_throw_its_result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_found_empty_when_it_should_contribute_contributes_once_it_is_filled() {
-    let world = World::new(
-        "empty",
-        &script("until [ -e /iexec_in/go ]; do /bin/busybox sleep 0.1; done;"),
-    )
-    .await;
+    let world = World::new("empty", &script(WAITS)).await;
     let (running, shutdown) = world.start().await;
     world.until_told(Is::Computing).await;
     let before = world.transactions().await;
     world.fill_wallet(0).await;
     let looked = world.asked.count("eth_getBalance");
-    while std::fs::write(world.task_folder().join("input/go"), "").is_err() {
-        tokio::task::yield_now().await;
-    }
+    world.let_go().await;
     world.until_told(Is::Contributing).await;
     let looked_again = async {
         while world.asked.count("eth_getBalance") < looked + 2 {

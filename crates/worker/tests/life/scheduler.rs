@@ -1,6 +1,6 @@
 //! A scheduler that serves one task: it answers as the protocol says and keeps what it was told. Config server and result proxy too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::Bytes;
@@ -15,7 +15,7 @@ use poco::contracts::Hub;
 use poco::ids::TaskId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wire::message::{ReplicateStatusUpdate, WorkerpoolAuthorization};
+use wire::message::{ReplicateStatusDetails, ReplicateStatusUpdate, WorkerpoolAuthorization};
 use wire::status::{ReplicateStatus as Is, ReplicateStatusCause as Cause};
 
 use crate::world::send;
@@ -26,15 +26,21 @@ pub(crate) struct Scheduler {
     /// Where workers reach the chain.
     pub(crate) node: String,
     pub(crate) task: TaskId,
-    pub(crate) authorization: WorkerpoolAuthorization,
+    /// Goes with what was interrupted.
+    pub(crate) authorization: Mutex<WorkerpoolAuthorization>,
     pub(crate) base: Mutex<String>,
-    pub(crate) given: Mutex<bool>,
+    /// What is given to those who ask, one at a time.
+    pub(crate) work: Mutex<VecDeque<WorkerpoolAuthorization>>,
+    /// How often somebody asked when there was no work.
+    pub(crate) in_vain: watch::Sender<u32>,
     pub(crate) told: watch::Sender<Vec<ReplicateStatusUpdate>>,
     pub(crate) notices: watch::Sender<Vec<Value>>,
     pub(crate) archive: Mutex<Option<Vec<u8>>>,
     pub(crate) caf: Mutex<Caf>,
     /// Uploads are answered once this is true.
     pub(crate) uploads: watch::Sender<bool>,
+    /// A reveal is asked for once this is true.
+    pub(crate) reveals: watch::Sender<bool>,
 }
 
 /// How scheduler and result proxy stand to contribute-and-finalize.
@@ -57,6 +63,13 @@ impl Scheduler {
             .iter()
             .filter_map(|update| update.status)
             .collect()
+    }
+
+    /// What it was told with that status.
+    pub(crate) fn details(&self, status: Is) -> ReplicateStatusDetails {
+        let told = self.told.borrow();
+        let update = told.iter().find(|update| update.status == Some(status));
+        update.unwrap().details.clone().unwrap_or_default()
     }
 
     /// The task as the chain has it.
@@ -100,6 +113,8 @@ impl Scheduler {
             Is::DataDownloaded => "PLEASE_COMPUTE",
             Is::Computed => "PLEASE_CONTRIBUTE",
             Is::Contributed => {
+                let mut open = self.reveals.subscribe();
+                drop(open.wait_for(|open| *open).await.unwrap());
                 self.notify("PLEASE_REVEAL", block);
                 "PLEASE_WAIT"
             }
@@ -153,19 +168,20 @@ pub(crate) fn routes(scheduler: Arc<Scheduler>) -> Router {
         }))
     };
     let available = |State(scheduler): Of| async move {
-        let given = std::mem::replace(&mut *scheduler.given.lock().unwrap(), true);
-        if given {
+        let work = scheduler.work.lock().unwrap().pop_front();
+        let Some(authorization) = work else {
+            scheduler.in_vain.send_modify(|times| *times += 1);
             return StatusCode::NO_CONTENT.into_response();
-        }
-        Json(json!({"workerpoolAuthorization": scheduler.authorization, "smsUrl": null}))
-            .into_response()
+        };
+        Json(json!({"workerpoolAuthorization": authorization, "smsUrl": null})).into_response()
     };
     let interrupted = |State(scheduler): Of| async move {
         let statuses = scheduler.statuses();
         let over = statuses.contains(&Is::Completed)
             || statuses.contains(&Is::Contributing)
             || statuses.is_empty();
-        let extra = json!({"workerpoolAuthorization": scheduler.authorization, "blockNumber": 0});
+        let authorization = scheduler.authorization.lock().unwrap().clone();
+        let extra = json!({"workerpoolAuthorization": authorization, "blockNumber": 0});
         let notification = json!({
             "chainTaskId": scheduler.task, "workersAddress": [], "taskNotificationType": "PLEASE_CONTRIBUTE",
             "taskNotificationExtra": extra, "taskAbortCause": "UNKNOWN"

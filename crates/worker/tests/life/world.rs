@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use chassis::Shutdown;
 use chassis::env::MapEnv;
@@ -13,6 +13,7 @@ use devnet::{Role, TestChain};
 use poco::contracts::{AppOrder, DatasetOrder, Hub, RequestOrder, WorkerpoolOrder};
 use poco::ids::{DealId, TaskId};
 use poco::orders::{self, Order};
+use poco::signing::Sig;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use wire::message::{Signature, WorkerpoolAuthorization};
@@ -20,6 +21,7 @@ use wire::status::ReplicateStatus as Is;
 
 use crate::busybox;
 use crate::counter::Counter;
+use crate::said;
 use crate::scheduler::{Caf, Scheduler, routes};
 
 const IMAGE: &str = "127.0.0.1:1/workerpool-life:1";
@@ -40,8 +42,8 @@ pub(crate) fn address(chain: &TestChain, role: Role) -> Address {
     chain.accounts().find(role).unwrap().address()
 }
 
-/// Has the node sign and mine a call of the hub, and checks that it succeeded.
-pub(crate) async fn send(chain: &TestChain, role: Role, call: &impl SolCall) {
+/// Has the node sign a call of the hub and take it among those that wait for a block.
+pub(crate) async fn hand_over(chain: &TestChain, role: Role, call: &impl SolCall) -> B256 {
     let transaction = json!([{
         "from": address(chain, role), "to": chain.addresses().contracts.hub, "data": Bytes::from(call.abi_encode()), "gas": "0x2dc6c0"
     }]);
@@ -51,11 +53,16 @@ pub(crate) async fn send(chain: &TestChain, role: Role, call: &impl SolCall) {
         .ask("anvil_impersonateAccount", json!([key]))
         .await
         .unwrap();
-    let hash: B256 = chain
+    chain
         .devnet()
         .ask("eth_sendTransaction", transaction)
         .await
-        .unwrap();
+        .unwrap()
+}
+
+/// Has the node sign and mine a call of the hub, and checks that it succeeded.
+pub(crate) async fn send(chain: &TestChain, role: Role, call: &impl SolCall) {
+    let hash = hand_over(chain, role, call).await;
     let receipt: Value = loop {
         let receipt: Value = chain
             .devnet()
@@ -70,8 +77,13 @@ pub(crate) async fn send(chain: &TestChain, role: Role, call: &impl SolCall) {
     assert_eq!(receipt["status"], "0x1", "{receipt}");
 }
 
-/// Matches orders that cost nothing, and initialises the one task of the deal.
-pub(crate) async fn buy(chain: &TestChain, params: &str) -> (DealId, TaskId) {
+/// Matches orders that cost nothing, and initialises the one task of the deal. Each `salt` gives a task of its own.
+pub(crate) async fn buy(
+    chain: &TestChain,
+    salt: B256,
+    category: u64,
+    params: &str,
+) -> (DealId, TaskId) {
     let (hub, pool) = (
         chain.addresses().contracts.hub,
         chain.addresses().workerpool,
@@ -101,7 +113,7 @@ pub(crate) async fn buy(chain: &TestChain, params: &str) -> (DealId, TaskId) {
         workerpoolprice: U256::ZERO,
         volume: one,
         tag: B256::ZERO,
-        category: U256::ZERO,
+        category: U256::from(category),
         trust: one,
         apprestrict: zero,
         datasetrestrict: zero,
@@ -121,12 +133,12 @@ pub(crate) async fn buy(chain: &TestChain, params: &str) -> (DealId, TaskId) {
         requester,
         volume: one,
         tag: B256::ZERO,
-        category: U256::ZERO,
+        category: U256::from(category),
         trust: one,
         beneficiary: requester,
         callback: zero,
         params: params.to_owned(),
-        salt: B256::ZERO,
+        salt,
         sign: Bytes::new(),
     };
     let hash = request.order_hash(&domain);
@@ -162,6 +174,39 @@ pub(crate) async fn buy(chain: &TestChain, params: &str) -> (DealId, TaskId) {
     (deal, TaskId::of(deal, 0))
 }
 
+fn settings(image: &str) -> devnet::Settings {
+    let app = devnet::App {
+        name: "life".to_owned(),
+        image: image.to_owned(),
+        ..devnet::Settings::default().app.unwrap()
+    };
+    devnet::Settings {
+        app: Some(app),
+        ..devnet::Settings::default()
+    }
+}
+
+async fn engine() -> worker::docker::Engine {
+    let host = std::env::var("DOCKER_HOST").ok();
+    worker::docker::Engine::connect(host.as_deref())
+        .await
+        .unwrap()
+}
+
+/// The authorization with that party's signature.
+pub(crate) fn signed(
+    chain: &TestChain,
+    signer: Role,
+    authorization: WorkerpoolAuthorization,
+) -> WorkerpoolAuthorization {
+    let key = &chain.accounts().find(signer).unwrap().key;
+    let signature = poco::signing::sign_prefixed(key, authorization.hash()).unwrap();
+    WorkerpoolAuthorization {
+        signature: Signature::from(signature),
+        ..authorization
+    }
+}
+
 impl World {
     pub(crate) async fn new(test: &str, script: &str) -> Self {
         busybox::import(IMAGE).await;
@@ -169,45 +214,51 @@ impl World {
     }
 
     pub(crate) async fn with_image(test: &str, script: &str, image: &str) -> Self {
-        let app = devnet::App {
-            name: "life".to_owned(),
-            image: image.to_owned(),
-            ..devnet::Settings::default().app.unwrap()
-        };
+        let chain = TestChain::with(settings(image)).await.unwrap();
+        Self::on(chain, test, script, 0).await
+    }
+
+    /// A deal whose deadlines are multiples of so many seconds (spec `worker.md` §4).
+    pub(crate) async fn brief(test: &str, script: &str, seconds: u64) -> Self {
+        busybox::import(IMAGE).await;
         let settings = devnet::Settings {
-            app: Some(app),
-            ..devnet::Settings::default()
+            test_category_s: Some(seconds),
+            ..settings(IMAGE)
         };
-        let chain = Arc::new(TestChain::with(settings).await.unwrap());
+        let chain = TestChain::with(settings).await.unwrap();
+        let category = chain.addresses().test_category.unwrap();
+        Self::on(chain, test, script, category).await
+    }
+
+    async fn on(chain: TestChain, test: &str, script: &str, category: u64) -> Self {
+        said::listen();
+        let chain = Arc::new(chain);
         let params = json!({
             "iexec_args": format!("/bin/busybox sh -c '{script}'"), "iexec_result_storage_provider": "ipfs"
         });
-        let (deal, task) = buy(&chain, &params.to_string()).await;
-        let worker = address(&chain, Role::Worker(1));
+        let (deal, task) = buy(&chain, keccak256(test), category, &params.to_string()).await;
         let unsigned = WorkerpoolAuthorization {
             chain_task_id: task,
             deal_id: deal,
-            worker_wallet: worker,
+            worker_wallet: address(&chain, Role::Worker(1)),
             ..Default::default()
         };
-        let owner = &chain.accounts().find(Role::Scheduler).unwrap().key;
-        let signature = poco::signing::sign_prefixed(owner, unsigned.hash()).unwrap();
+        let authorization = signed(&chain, Role::Scheduler, unsigned);
         let asked = Counter::before(chain.rpc_url()).await;
         let scheduler = Arc::new(Scheduler {
             chain: Arc::clone(&chain),
             node: asked.url.clone(),
             task,
-            authorization: WorkerpoolAuthorization {
-                signature: Signature::from(signature),
-                ..unsigned
-            },
+            authorization: Mutex::new(authorization.clone()),
             base: Mutex::default(),
-            given: Mutex::default(),
+            work: Mutex::new([authorization].into()),
+            in_vain: watch::Sender::default(),
             told: watch::Sender::default(),
             notices: watch::Sender::default(),
             archive: Mutex::default(),
             caf: Mutex::new(Caf::Unknown),
             uploads: watch::Sender::new(true),
+            reveals: watch::Sender::new(true),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -238,6 +289,7 @@ impl World {
         let env = MapEnv::from([
             ("IEXEC_CORE_URL", self.url.as_str()),
             ("IEXEC_WORKER_PORT", "0"),
+            ("IEXEC_WORKER_OVERRIDE_AVAILABLE_CPU_COUNT", "1"),
             ("WORKERPOOL_WORKER_BIND", "127.0.0.1"),
             ("IEXEC_WORKER_NAME", &self.name),
             (
@@ -270,6 +322,18 @@ impl World {
             .join(self.task.to_string())
     }
 
+    /// Lets an application go on that waits for that.
+    pub(crate) async fn let_go(&self) {
+        while std::fs::write(self.task_folder().join("input/go"), "").is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The containers that the worker has for tasks.
+    pub(crate) async fn containers(&self) -> Vec<String> {
+        engine().await.task_containers(&self.name).await.unwrap()
+    }
+
     pub(crate) async fn until_told(&self, status: Is) {
         let mut told = self.scheduler.told.subscribe();
         let reached = told.wait_for(|told| told.iter().any(|update| update.status == Some(status)));
@@ -277,6 +341,41 @@ impl World {
             .await
             .unwrap_or_else(|_| panic!("{status} was not told: {:?}", self.scheduler.statuses()))
             .unwrap();
+    }
+
+    /// An authorization for the task, made for a worker and signed by somebody.
+    pub(crate) fn authorization(&self, worker: Role, signer: Role) -> WorkerpoolAuthorization {
+        let authorization = WorkerpoolAuthorization {
+            worker_wallet: address(&self.chain, worker),
+            ..self.scheduler.authorization.lock().unwrap().clone()
+        };
+        signed(&self.chain, signer, authorization)
+    }
+
+    /// What a worker sends that has that result.
+    pub(crate) fn contribution(&self, worker: Role, digest: B256) -> Hub::contributeCall {
+        let authorization = self.authorization(worker, Role::Scheduler);
+        let signature = authorization.signature.value.parse::<Sig>().unwrap();
+        Hub::contributeCall {
+            taskid: self.task.0,
+            resultHash: poco::contribution::result_hash(self.task, digest),
+            resultSeal: poco::contribution::result_seal(
+                authorization.worker_wallet,
+                self.task,
+                digest,
+            ),
+            enclaveChallenge: authorization.enclave_challenge,
+            enclaveSign: Bytes::new(),
+            authorizationSign: Bytes::copy_from_slice(&signature.0),
+        }
+    }
+
+    /// Waits until the worker, which takes one task at a time, asked for work in vain more often than that.
+    pub(crate) async fn until_asked(&self, times: u32) {
+        let mut in_vain = self.scheduler.in_vain.subscribe();
+        let asked = in_vain.wait_for(|asked| *asked > times);
+        let asked = tokio::time::timeout(Duration::from_secs(120), asked).await;
+        drop(asked.expect("work is asked for").unwrap());
     }
 
     /// How many transactions of the worker's wallet are mined.
@@ -342,9 +441,7 @@ impl World {
     pub(crate) async fn end(self, running: worker::Running, shutdown: Shutdown) {
         shutdown.trigger();
         running.wait().await.unwrap();
-        let engine = worker::docker::Engine::connect(std::env::var("DOCKER_HOST").ok().as_deref())
-            .await
-            .unwrap();
+        let engine = engine().await;
         engine
             .remove(&format!("{}-{}", self.name, self.task))
             .await
