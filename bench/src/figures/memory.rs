@@ -54,7 +54,7 @@ pub(super) async fn measure(amount: Amount) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Megabytes (10⁶) of memory that a process has resident.
-fn resident(process: u32) -> anyhow::Result<f64> {
+pub(super) fn resident(process: u32) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let kib: f64 = status
         .lines()

@@ -8,6 +8,7 @@ mod finalized;
 mod idle;
 mod memory;
 mod overhead;
+mod push;
 mod start;
 mod supply;
 mod throughput;
@@ -55,11 +56,12 @@ macro_rules! benchmark {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const ALL: [Benchmark; 11] = [
+pub(crate) const ALL: [Benchmark; 12] = [
     benchmark!(supply, "cost of an ask with many tasks that do not suit"),
     benchmark!(start, "from start to serving, store empty or full"),
     benchmark!(memory, "resident memory of idle processes"),
     benchmark!(asks, "asks a second over HTTP with nothing to give"),
+    benchmark!(push, "10,000 sessions of the push channel"),
     benchmark!(assigned, "from a deal's receipt to the ask's answer"),
     benchmark!(finalized, "from a deal's receipt to the finalization's"),
     benchmark!(overhead, "what a worker adds to a container"),

@@ -1,12 +1,13 @@
 //! The load generator as a program of its own, so that it can be kept on a processor of its own: workers join a scheduler and ask for
-//! work as fast as they are answered; what came of it is printed as one line of JSON.
+//! work as fast as they are answered, or listen to the push channel; what came of it is printed as one line of JSON.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use loadgen::{Fleet, Storm};
+use loadgen::{Audience, Fleet, Storm};
+use poco::ids::TaskId;
 use url::Url;
 
 /// Workers that join a scheduler and ask for work as fast as they are answered.
@@ -31,12 +32,23 @@ struct Cli {
     /// Seconds that are counted
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     seconds: u64,
+    /// Instead of all that, so many sessions of the push channel listen to this task: the line `ready` says that they do, the next one what
+    /// they heard
+    #[arg(long, value_name = "TASK")]
+    listen_to: Option<TaskId>,
 }
 
 // One thread: a load generator that takes part of the scheduler's processor measures itself.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if let Some(task) = cli.listen_to {
+        let count = usize::try_from(cli.workers)?;
+        let audience = Audience::gather(&cli.scheduler, task, count).await?;
+        println!("ready");
+        println!("{}", serde_json::to_string(&audience.hear().await)?);
+        return Ok(());
+    }
     let keys: Vec<_> = (0..cli.workers)
         .map(loadgen::key)
         .collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use chassis::Shutdown;
 use chassis::env::ProcessEnv;
 use clap::Parser as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::cli::{Cli, Command};
 use crate::exit::Failure;
@@ -23,9 +24,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Lets this process have as many open files as the system allows: the session of each Java worker is one, and many systems begin with 1,024.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn start(role: Command) -> Result<(), Failure> {
     let env = ProcessEnv;
     chassis::logs::init(&env)?;
+    allow_many_files();
     let runtime = tokio::runtime::Runtime::new().context("no threads to run in")?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().context("signals cannot be listened to")?;

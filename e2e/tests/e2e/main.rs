@@ -13,6 +13,7 @@ mod bags;
 mod clock;
 mod faults;
 mod inputs;
+mod java;
 mod kill;
 mod main_job;
 mod money;
