@@ -11,6 +11,30 @@ use wire::message::PublicChainConfig;
 /// The variable that sets the port, named where it cannot be bound.
 pub const PORT: &str = "IEXEC_CONFIG_SERVER_PORT";
 
+const ADAPTER: &str =
+    "the scheduler sends its transactions itself; stop the adapter, or two programs use one wallet";
+
+/// Names of the blockchain adapter, which told the chain to everybody up to 8.x, that mean nothing here.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "IEXEC_BLOCKCHAIN_ADAPTER_API_BLOCK_TIME",
+        "it was a number of seconds; set IEXEC_BLOCK_TIME to a duration, such as PT5S",
+    ),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_PORT", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_USERNAME", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_PASSWORD", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_MONGO_HOST", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_MONGO_PORT", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_WALLET_PATH", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_WALLET_PASSWORD", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_GAS_PRICE_MULTIPLIER", ADAPTER),
+    ("IEXEC_BLOCKCHAIN_ADAPTER_API_GAS_PRICE_CAP", ADAPTER),
+    (
+        "IEXEC_BLOCKCHAIN_ADAPTER_API_MAX_ALLOWED_TX_PER_BLOCK",
+        ADAPTER,
+    ),
+];
+
 /// A config server's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -29,6 +53,7 @@ impl Settings {
     /// All that is missing or wrong.
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::ConfigServer);
+        read.ignores(WITHOUT_EFFECT);
         let port = read.var(PORT).property("server.port").port().or(8888);
         let host = read
             .var("WORKERPOOL_CONFIG_SERVER_HOST")
@@ -37,17 +62,20 @@ impl Settings {
         let chain_id = read
             .var("IEXEC_CHAIN_ID")
             .property("chain.id")
+            .was("IEXEC_BLOCKCHAIN_ADAPTER_API_CHAIN_ID")
             .number::<u64>()
             .check("the chain's id, 1 or more", |id| *id > 0)
             .required();
         let sidechain = read
             .var("IEXEC_IS_SIDECHAIN")
             .property("chain.sidechain")
+            .was("IEXEC_BLOCKCHAIN_ADAPTER_API_IS_SIDECHAIN")
             .boolean()
             .required();
         let node = read
             .var("IEXEC_BLOCKCHAIN_NODE_ADDRESS")
             .property("chain.node-address")
+            .was("IEXEC_BLOCKCHAIN_ADAPTER_API_NODE_ADDRESS")
             .was("IEXEC_PRIVATE_CHAIN_ADDRESS")
             .url()
             .kept()
@@ -55,6 +83,7 @@ impl Settings {
         let hub = read
             .var("IEXEC_HUB_ADDRESS")
             .property("chain.hub-address")
+            .was("IEXEC_BLOCKCHAIN_ADAPTER_API_HUB_ADDRESS")
             .address()
             .check("the address of the PoCo hub, not zero", |hub| {
                 *hub != Address::ZERO

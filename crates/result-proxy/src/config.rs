@@ -22,6 +22,25 @@ const DEFAULT_MAX_UPLOAD: u64 = 256 << 20;
 const DEFAULT_MAX_UNPACKED: u64 = 4 << 30;
 const DEFAULT_MAX_ENTRIES: usize = 100_000;
 
+const DATABASE: &str = "data is kept in the folder WORKERPOOL_RESULT_PROXY_DATA_DIR, and results in a MongoDB are not found here";
+const UPLOADS: &str = "uploads are limited by WORKERPOOL_RESULT_PROXY_MAX_UPLOAD, in the original too by nothing that this sets";
+const READS_ONLY: &str = "the proxy only reads the chain";
+
+/// Names of the original that mean nothing here, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("MONGO_HOST", DATABASE),
+    ("MONGO_PORT", DATABASE),
+    ("SPRING_DATA_MONGODB_HOST", DATABASE),
+    ("SPRING_DATA_MONGODB_PORT", DATABASE),
+    ("SPRING_DATA_MONGODB_DATABASE", DATABASE),
+    ("SPRING_SERVLET_MULTIPART_MAX_FILE_SIZE", UPLOADS),
+    ("SPRING_SERVLET_MULTIPART_MAX_REQUEST_SIZE", UPLOADS),
+    ("IEXEC_GAS_PRICE_MULTIPLIER", READS_ONLY),
+    ("IEXEC_GAS_PRICE_CAP", READS_ONLY),
+    ("IEXEC_BLOCK_TIME", READS_ONLY),
+    ("IEXEC_IS_SIDECHAIN", READS_ONLY),
+];
+
 /// Checked settings of a result proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -58,6 +77,7 @@ impl Settings {
     /// Everything that is wrong, at once.
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::ResultProxy);
+        read.ignores(WITHOUT_EFFECT);
         let host = read
             .var("WORKERPOOL_RESULT_PROXY_HOST")
             .parse::<IpAddr>("an IP address to listen on")
@@ -132,7 +152,6 @@ impl Settings {
             })
             .optional();
         refuse_ipfs_node(&mut read);
-        warn_of_mongo(&mut read);
         read.finish(|| {
             Ok(Self {
                 listen: SocketAddr::new(host, port),
@@ -172,21 +191,6 @@ fn refuse_ipfs_node(read: &mut Reader<'_>) {
     if let Some(url) = node {
         let expected = "must not be set: storing on an IPFS node is not supported by this version, which keeps archives in WORKERPOOL_RESULT_PROXY_DATA_DIR and serves them at /ipfs/<cid>";
         read.refuse("IEXEC_IPFS_URL", Some(format!("{url:?}")), expected);
-    }
-}
-
-/// A setting that services share, accepted wherever it has nothing to set.
-fn warn_of_mongo(read: &mut Reader<'_>) {
-    let host = read
-        .var("MONGO_HOST")
-        .property("spring.data.mongodb.host")
-        .text()
-        .optional();
-    if let Some(host) = host {
-        tracing::warn!(
-            host,
-            "MONGO_HOST has nothing to set: data is kept in the folder WORKERPOOL_RESULT_PROXY_DATA_DIR, and results in a MongoDB are not found here"
-        );
     }
 }
 

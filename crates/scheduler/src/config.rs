@@ -121,6 +121,7 @@ impl Settings {
     /// All that is wrong, at once.
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::Scheduler);
+        read.ignores(ignored::WITHOUT_EFFECT);
 
         let host = read
             .var("WORKERPOOL_SCHEDULER_HOST")
@@ -245,9 +246,6 @@ impl Settings {
                 push_websocket,
             })
         })?;
-        for (name, reason) in ignored::without_effect(env) {
-            tracing::warn!(name, "this setting has no effect here: {reason}");
-        }
         if settings.has_sample_password() {
             tracing::warn!(
                 "the wallet is protected by the sample password that everybody knows: \

@@ -32,6 +32,11 @@ pub(crate) enum Command {
     ResultProxy,
     /// Run a local chain with the real PoCo contracts and funded accounts
     Devnet(Box<DevnetArgs>),
+    /// Look at settings without running anything
+    Config {
+        #[command(subcommand)]
+        what: Config,
+    },
     /// What a worker runs in a container beside applications, to close their network
     #[command(hide = true, name = worker::preflight::SANDBOX_WORD)]
     Sandbox {
@@ -52,6 +57,27 @@ pub(crate) enum Command {
 pub(crate) enum CrashPointsOf {
     Scheduler,
     Worker,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Say of every name in a .env or compose file what becomes of it: used, renamed, without effect, wrong; names of the Java services too
+    Check {
+        /// The files; a compose file takes what it lacks from the .env beside it [default: the one in this folder]
+        files: Vec<PathBuf>,
+        /// Whose settings they are, where that cannot be seen in them
+        #[arg(long, value_enum)]
+        role: Vec<RoleName>,
+    },
+}
+
+/// The roles that have settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum RoleName {
+    Scheduler,
+    Worker,
+    ResultProxy,
+    ConfigServer,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The workerpool binary: a role per subcommand.
 
 mod cli;
+mod config;
 mod devnet;
 mod exit;
 mod roles;
@@ -34,6 +35,13 @@ fn allow_many_files() {
 }
 
 fn start(role: Command) -> Result<(), Failure> {
+    // What it has to say is all that is printed.
+    if let Command::Config {
+        what: cli::Config::Check { files, role },
+    } = &role
+    {
+        return config::check(files, role);
+    }
     let env = ProcessEnv;
     chassis::logs::init(&env)?;
     allow_many_files();
@@ -46,6 +54,8 @@ fn start(role: Command) -> Result<(), Failure> {
             Command::Worker => roles::worker(&env, shutdown).await,
             Command::ConfigServer => roles::config_server(&env, shutdown).await,
             Command::ResultProxy => roles::result_proxy(&env, shutdown).await,
+            // Done above, without a log.
+            Command::Config { .. } => Ok(()),
             Command::Sandbox { words } => roles::sandbox(&words),
             Command::Devnet(args) => devnet::run(*args, shutdown).await.map_err(Failure::Failed),
             #[cfg(feature = "crash-points")]

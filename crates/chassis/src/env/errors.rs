@@ -48,17 +48,32 @@ impl fmt::Display for ConfigErrors {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noted(pub(super) ());
 
-/// An older name in use.
+/// What an operator should know of a setting that is not wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// The names found.
-    pub older: String,
-    /// The name to use.
-    pub name: String,
+pub enum Warning {
+    /// An older name is in use.
+    Older {
+        /// The names found.
+        older: String,
+        /// The name to use.
+        name: String,
+    },
+    /// It is set, and changes nothing.
+    WithoutEffect {
+        /// The variable.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is an older name: use {}", self.older, self.name)
+        match self {
+            Self::Older { older, name } => write!(f, "{older} is an older name: use {name}"),
+            Self::WithoutEffect { name, reason } => {
+                write!(f, "{name} has no effect here: {reason}")
+            }
+        }
     }
 }

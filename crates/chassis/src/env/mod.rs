@@ -32,6 +32,7 @@ mod errors;
 mod parse;
 mod reader;
 mod setting;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -39,11 +40,15 @@ mod tests;
 pub use errors::{ConfigError, ConfigErrors, Noted, Warning};
 pub use reader::{Reader, Var};
 pub use setting::{Kept, Setting};
+pub use watched::{Seen, Watched};
 
 /// Where settings come from.
 pub trait Env: Send + Sync {
     /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Takes what is warned of while settings are read. The log has it too.
+    fn told(&self, _warning: &Warning) {}
 }
 
 /// Those of `names`, each with a remark, that are set to something.

@@ -1,7 +1,7 @@
 //! Finds the variable of a setting under its names, and collects what is wrong.
 
 use super::errors::{ConfigError, ConfigErrors, Noted, Warning};
-use super::{Env, Role};
+use super::{Env, Role, set_among};
 
 /// Reads the settings of one role.
 pub struct Reader<'e> {
@@ -49,7 +49,19 @@ impl<'e> Reader<'e> {
         Noted(())
     }
 
-    /// Older names found so far.
+    /// Notes which of `names`, each with a reason, are set to something: they change nothing here.
+    pub fn ignores(&mut self, names: &[(&'static str, &'static str)]) {
+        for (name, reason) in set_among(self.env, names) {
+            self.warn(Warning::WithoutEffect { name, reason });
+        }
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        self.env.told(&warning);
+        self.warnings.push(warning);
+    }
+
+    /// What was warned of so far.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
@@ -190,10 +202,8 @@ impl Var<'_, '_> {
     }
 
     fn warn(&mut self, older: String) {
-        self.reader.warnings.push(Warning {
-            older,
-            name: self.name.to_owned(),
-        });
+        let name = self.name.to_owned();
+        self.reader.warn(Warning::Older { older, name });
     }
 
     pub(super) fn file_of(&self, name: &str) -> Option<Found> {

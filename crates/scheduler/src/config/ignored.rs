@@ -1,15 +1,17 @@
 //! Names of the original that mean nothing to this scheduler, and why: whoever still sets one is told, and nothing is refused for it.
 
-use chassis::env::Env;
-
 const DATABASE: &str = "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR";
 const ADAPTER: &str = "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet";
 const ENCLAVES: &str = "TEE tasks are not served yet";
+const CHAIN: &str =
+    "the scheduler asks the config server which chain it is on (IEXEC_CONFIG_SERVER_URL)";
+const RESULTS: &str = "results are kept by the result proxy (IEXEC_RESULT_REPOSITORY_URL)";
+const LOGS: &str = "what is logged goes to standard error, as WORKERPOOL_LOG says";
 const TIMERS: &str = "deadlines are met by timers, not by scans";
 const FRAMEWORK: &str = "it is about the original's framework, which is not here";
 
 /// The name, and why it has no effect. Generic forms of the original's properties stand beside the names of their own.
-const WITHOUT_EFFECT: &[(&str, &str)] = &[
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("MONGO_HOST", DATABASE),
     ("MONGO_PORT", DATABASE),
     ("SPRING_DATA_MONGODB_HOST", DATABASE),
@@ -37,6 +39,15 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("SMS_SCONE", ENCLAVES),
     ("SMS_GRAMINE", ENCLAVES),
     ("SMS_TDX", ENCLAVES),
+    ("IEXEC_SMS_HOST", ENCLAVES),
+    ("IEXEC_SMS_PORT", ENCLAVES),
+    ("IEXEC_PUBLIC_CHAIN_ADDRESS", CHAIN),
+    ("IEXEC_CHAIN_ID", CHAIN),
+    ("IEXEC_HUB_ADDRESS", CHAIN),
+    ("IEXEC_IPFS_HOST", RESULTS),
+    ("IEXEC_IPFS_PORT", RESULTS),
+    ("IEXEC_CORE_GRAYLOG_HOST", LOGS),
+    ("IEXEC_CORE_GRAYLOG_PORT", LOGS),
     ("CRON_DEAL_REPLAY", "deals are read as blocks arrive"),
     ("CRON_DETECTOR_WORKERLOST", TIMERS),
     ("CRON_DETECTOR_CHAIN_UNSTARTEDTX", TIMERS),
@@ -61,13 +72,6 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("SPRINGDOC_PACKAGESTOSCAN", FRAMEWORK),
     ("SPRINGDOC_PATHSTOMATCH", FRAMEWORK),
 ];
-
-/// What is set here and has no effect, and why.
-pub(super) fn without_effect(
-    env: &dyn Env,
-) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
-    chassis::env::set_among(env, WITHOUT_EFFECT)
-}
 
 #[cfg(test)]
 mod tests {
@@ -175,7 +179,7 @@ mod tests {
         let usual = Settings::from_env(&MapEnv::default()).unwrap();
         for (name, value) in NAMES {
             let env = MapEnv::from([(*name, *value)]);
-            let ignored = without_effect(&env).any(|(known, _)| known == *name);
+            let ignored = WITHOUT_EFFECT.iter().any(|(known, _)| known == name);
             let works = match Settings::from_env(&env) {
                 Ok(settings) => {
                     format!("{settings:?}") != format!("{usual:?}")

@@ -87,9 +87,7 @@ impl Settings {
     /// All that is wrong with them.
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::Worker);
-        for (name, reason) in ignored::without_effect(env) {
-            tracing::warn!(name, "this setting has no effect here: {reason}");
-        }
+        read.ignores(ignored::WITHOUT_EFFECT);
         let machine = Machine::this();
         let port = read
             .var("IEXEC_WORKER_PORT")
