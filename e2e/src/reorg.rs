@@ -148,7 +148,9 @@ impl Rpc {
         }
         self.request::<Value>("anvil_impersonateAccount", json!([from]))
             .await?;
-        let call = json!({"from": from, "to": to, "data": Bytes::from(data)});
+        // The one form of a price that chains with and without a base fee take.
+        let price: U256 = self.request("eth_gasPrice", json!([])).await?;
+        let call = json!({"from": from, "to": to, "data": Bytes::from(data), "gasPrice": price});
         let tx: B256 = self.request("eth_sendTransaction", json!([call])).await?;
         let receipt = until("a receipt", Duration::from_secs(20), || async {
             self.request::<Option<Receipt>>("eth_getTransactionReceipt", json!([tx]))
