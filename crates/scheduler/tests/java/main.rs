@@ -8,6 +8,7 @@
 )]
 
 mod compare;
+mod jackson;
 mod player;
 mod recording;
 #[path = "../support/mod.rs"]
@@ -16,6 +17,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use compare::Differences;
+use jackson::Bodies;
 use player::Story;
 use recording::{Exchange, exchanges};
 
@@ -51,6 +53,7 @@ fn listed() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recording_is_answered_as_the_original_answered_it() {
     let mut differences = Differences::default();
+    let mut bodies = Bodies::default();
     for (name, text) in STORIES {
         let exchanges = exchanges(text);
         let trust = if name == "3" { 3 } else { 1 };
@@ -59,10 +62,11 @@ async fn every_recording_is_answered_as_the_original_answered_it() {
             story.world.restart().await;
         }
         for exchange in &exchanges {
-            story.play(exchange, &mut differences).await;
+            story.play(exchange, &mut differences, &mut bodies).await;
         }
-        story.end(&mut differences).await;
+        story.end(&mut differences, &mut bodies).await;
     }
+    bodies.decode();
     let found = differences.found();
     let listed = listed();
     let new: Vec<_> = found.difference(&listed).collect();

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::compare::Differences;
+use crate::jackson::Bodies;
 use crate::recording::Exchange;
 use crate::support::{self, Answer, World};
 
@@ -259,7 +260,12 @@ impl Story {
     }
 
     /// Says what the worker said, and compares the answer.
-    pub(crate) async fn play(&mut self, exchange: &Exchange, differences: &mut Differences) {
+    pub(crate) async fn play(
+        &mut self,
+        exchange: &Exchange,
+        differences: &mut Differences,
+        bodies: &mut Bodies,
+    ) {
         let is_ask = exchange.path.starts_with("/replicates/available");
         if is_ask && exchange.status == 200 && self.tasks.is_empty() {
             self.world.deal(1, self.trust).await;
@@ -296,6 +302,7 @@ impl Story {
             self.tasks
                 .insert(id(&theirs), id(&answer.json()).parse().unwrap());
         }
+        bodies.add(&exchange.path, answer.status.as_u16(), &answer.text);
         differences.of(exchange, &answer);
     }
 
@@ -346,7 +353,7 @@ impl Story {
     }
 
     /// Compares what was pushed.
-    pub(crate) async fn end(self, differences: &mut Differences) {
+    pub(crate) async fn end(self, differences: &mut Differences, bodies: &mut Bodies) {
         for worker in self.workers.values() {
             let Some(stream) = &worker.stream else {
                 continue;
@@ -356,15 +363,16 @@ impl Story {
             let connected = r#"a["CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\u0000"]"#;
             assert_eq!(frames.get(1).map(String::as_str), Some(connected));
             for frame in &frames[2..] {
-                of_message(frame, differences);
+                of_message(frame, differences, bodies);
             }
         }
     }
 }
 
 /// Compares a pushed message with the one that the original pushes for it, of which each kind stands in the recordings.
-fn of_message(frame: &str, differences: &mut Differences) {
+fn of_message(frame: &str, differences: &mut Differences, bodies: &mut Bodies) {
     let (head, ours) = message(frame);
+    bodies.add_push(&ours.to_string());
     let kind = ours["taskNotificationType"].as_str().unwrap().to_owned();
     let recorded = crate::STORIES
         .iter()
