@@ -19,6 +19,8 @@ use url::Url;
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one (`IEXEC_CORE_PORT`, `WORKERPOOL_SCHEDULER_HOST`).
     pub listen: SocketAddr,
+    /// Where the actuator listens, if not there (`MANAGEMENT_SERVER_PORT`, `MANAGEMENT_SERVER_ADDRESS`, and `WORKERPOOL_SCHEDULER_…` of both).
+    pub management: Option<SocketAddr>,
     /// How others reach this scheduler; none means `http://localhost:` and the port (`WORKERPOOL_SCHEDULER_PUBLIC_URL`).
     pub public_url: Option<Url>,
     /// The folder that holds the data (`WORKERPOOL_SCHEDULER_DATA_DIR`).
@@ -213,6 +215,16 @@ impl Settings {
             .boolean()
             .or(false);
         let caf = read.var("WORKERPOOL_SCHEDULER_CAF").boolean().or(true);
+        let management_port = read
+            .var("WORKERPOOL_SCHEDULER_MANAGEMENT_PORT")
+            .property("management.server.port")
+            .port()
+            .optional();
+        let management_host = read
+            .var("WORKERPOOL_SCHEDULER_MANAGEMENT_ADDRESS")
+            .property("management.server.address")
+            .parse::<IpAddr>("an IP address to listen on")
+            .optional();
         let push_sessions = read
             .var("WORKERPOOL_SCHEDULER_PUSH_SESSIONS")
             .number()
@@ -226,6 +238,8 @@ impl Settings {
         let settings = read.finish(|| {
             Ok(Self {
                 listen: SocketAddr::new(host, port),
+                management: management_port
+                    .map(|port| SocketAddr::new(management_host.unwrap_or(host), port)),
                 public_url,
                 data_dir: data_dir?,
                 wallet_path: wallet_path?,

@@ -14,6 +14,7 @@ use chassis::health::Health;
 use chassis::metrics::Metrics;
 use engine::Engine;
 use store::{Identity, Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 use wire::features::Features;
@@ -45,6 +46,8 @@ const SWEEP: Duration = Duration::from_secs(600);
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where the actuator is, if not there.
+    pub management: Option<SocketAddr>,
     ended: JoinHandle<Result<(), RunError>>,
 }
 
@@ -92,18 +95,31 @@ pub async fn run_with_patience(
 ) -> Result<Running, StartError> {
     let checked = preflight::check(&settings, patience, &shutdown).await?;
     let listener = chassis::listen(settings.listen, "IEXEC_CORE_PORT").await?;
-    let addr = listener
-        .local_addr()
-        .map_err(|error| StartError::Other(error.to_string()))?;
+    let addr = listener.local_addr().map_err(unlisted)?;
+    let apart = match settings.management {
+        Some(addr) => Some(chassis::listen(addr, "WORKERPOOL_SCHEDULER_MANAGEMENT_PORT").await?),
+        None => None,
+    };
+    let management = apart.as_ref().map(TcpListener::local_addr).transpose();
+    let management = management.map_err(unlisted)?;
     let store = open_store(&settings, &checked).await?;
     // Its own end: a part that fails ends this scheduler, not the process around it.
     let own = shutdown.part();
     let parts = assemble(settings, checked, store, addr, &own).await?;
     let mut tasks = JoinSet::new();
-    let running = parts.begin(&mut tasks, listener, &own);
-    tracing::info!(%addr, "the scheduler listens");
+    let running = parts.begin(&mut tasks, (listener, apart), &own);
+    tracing::info!(%addr, ?management, "the scheduler listens");
     let ended = tokio::spawn(supervise(tasks, running, own));
-    Ok(Running { addr, ended })
+    Ok(Running {
+        addr,
+        management,
+        ended,
+    })
+}
+
+/// A listener that does not know where it listens.
+fn unlisted(error: std::io::Error) -> StartError {
+    StartError::Other(error.to_string())
 }
 
 async fn open_store(settings: &Settings, checked: &Checked) -> Result<Store, StartError> {
@@ -131,6 +147,8 @@ struct Parts {
     figures: Figures,
     api: Arc<Api>,
     routes: axum::Router,
+    /// The actuator's.
+    watching: axum::Router,
     settings: Settings,
     running: TaskTracker,
 }
@@ -262,7 +280,8 @@ async fn assemble(
         },
         shown: settings.actuators.clone(),
     };
-    let routes = metrics.timed(api::router(Arc::clone(&api)).merge(actuator.router()));
+    let routes = metrics.timed(api::router(Arc::clone(&api)));
+    let watching = metrics.timed(actuator.router());
     Ok(Parts {
         owner,
         left,
@@ -273,6 +292,7 @@ async fn assemble(
         figures,
         api,
         routes,
+        watching,
         settings,
         running,
     })
@@ -285,7 +305,7 @@ impl Parts {
     fn begin(
         self,
         tasks: &mut JoinSet<Ended>,
-        listener: tokio::net::TcpListener,
+        (listener, apart): (TcpListener, Option<TcpListener>),
         shutdown: &Shutdown,
     ) -> TaskTracker {
         let Self {
@@ -298,6 +318,7 @@ impl Parts {
             figures,
             api,
             routes,
+            watching,
             settings,
             running,
         } = self;
@@ -341,11 +362,16 @@ impl Parts {
             "housekeeping",
             keep_house(Arc::clone(&api), settings, end()),
         );
-        part(
-            tasks,
-            "HTTP server",
-            chassis::serve(listener, routes, end()),
-        );
+        let routes = match apart {
+            Some(apart) => {
+                let serving = chassis::serve(apart, watching, end());
+                part(tasks, "management server", serving);
+                routes
+            }
+            None => routes.merge(watching),
+        };
+        let serving = chassis::serve(listener, routes, end());
+        part(tasks, "HTTP server", serving);
         running
     }
 }

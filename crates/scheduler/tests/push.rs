@@ -100,7 +100,7 @@ async fn a_java_worker_s_session_from_info_to_the_notice_that_it_waits_for() {
     let no_cache = "no-store, no-cache, must-revalidate, max-age=0";
     assert_eq!(info.header("cache-control"), Some(no_cache));
     assert_eq!(info.header("pragma"), None);
-    let shape = regex_free(&info.text);
+    let shape = without_its_number(&info.text);
     assert_eq!(
         shape,
         r#"{"entropy":N,"origins":["*:*"],"cookie_needed":true,"websocket":false}"#
@@ -149,8 +149,8 @@ async fn a_java_worker_s_session_from_info_to_the_notice_that_it_waits_for() {
     );
 }
 
-/// The text with its number as `N`.
-fn regex_free(text: &str) -> String {
+/// The text of `/connect/info` with `N` for its number.
+fn without_its_number(text: &str) -> String {
     let (before, after) = text.split_once(':').unwrap();
     let (number, after) = after.split_once(',').unwrap();
     number.parse::<i32>().unwrap();

@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use chassis::error::framework_error;
 use engine::Input;
+use wire::sockjs;
 use wire::sockjs::session::{Refused, Transport};
-use wire::sockjs::{self};
 
 use self::frames::Form;
 use super::Api;

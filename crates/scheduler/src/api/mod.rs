@@ -2,6 +2,7 @@
 
 mod compass;
 mod connect;
+mod docs;
 mod events;
 pub(crate) mod exposition;
 mod logs;
@@ -75,6 +76,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .merge(compass::routes())
         .merge(events::routes())
         .merge(connect::routes())
+        .merge(docs::routes())
         .with_state(api)
 }
 

@@ -62,6 +62,9 @@ impl Line {
     ) -> Vec<String> {
         let mut listens = Vec::new();
         let mut state = self.state();
+        if state.session.has_ended() {
+            return listens;
+        }
         state.session.hear();
         for effect in state.client.receive(text) {
             match effect {
@@ -133,12 +136,15 @@ impl Line {
         is_over
     }
 
-    /// Takes it out of every topic.
+    /// Takes it out of every topic, for good.
     pub(super) fn leave_all(&self, topics: &Topics) {
-        let state = self.state();
+        let mut state = self.state();
+        state.session.end(Close::GO_AWAY);
         for (id, destination) in state.client.subscriptions() {
             topics.leave(destination, &self.id, id);
         }
+        drop(state);
+        self.wake.notify_one();
     }
 }
 

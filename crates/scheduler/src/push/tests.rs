@@ -97,8 +97,12 @@ fn sessions_are_forgotten_with_what_they_listened_to_when_their_clients_are_gone
     push.sweep(Instant::now());
     assert!(push.find("one").is_some());
     drop(one);
+    let held = push.find("one").unwrap();
     push.sweep(Instant::now() + Duration::from_secs(6));
     assert!(push.find("one").is_none() && push.topics.all().is_empty());
+    // What was on its way to it comes too late, and leaves nothing behind.
+    let late = format!("SUBSCRIBE\ndestination:{TOPIC}{}\nid:7\n\n\0", task(2));
+    assert!(push.hear(&held, &late, |_| true).is_empty() && push.topics.all().is_empty());
     assert!(push.take("two", Transport::Streaming).is_ok());
 }
 

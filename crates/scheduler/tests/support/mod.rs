@@ -97,6 +97,23 @@ impl World {
         world
     }
 
+    /// The same with an actuator that is elsewhere, which is waited for there.
+    pub async fn apart(more: &[(&str, &str)]) -> Self {
+        let world = Self::not_in_service(FakeNode::start().await, more).await;
+        let url = format!("http://{}/actuator/health", world.management().unwrap());
+        eventually("the scheduler is in service", async || {
+            let health = reqwest::get(&url).await.unwrap();
+            (health.status() == 200).then_some(())
+        })
+        .await;
+        world
+    }
+
+    /// Where the actuator is, if it is elsewhere.
+    pub fn management(&self) -> Option<std::net::SocketAddr> {
+        self.running.as_ref()?.management
+    }
+
     /// A scheduler beside this chain, as it is right after its start.
     pub async fn not_in_service(node: FakeNode, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use super::{Command, Decoder, Frame, Malformed};
 const VERSIONS: [&str; 3] = ["1.2", "1.1", "1.0"];
 
 /// Subscriptions of one session. A worker has one for each task it has a part in.
-pub const MOST_SUBSCRIPTIONS: usize = 1024;
+pub const MOST_SUBSCRIPTIONS: usize = 256;
 
 /// What a client's frame leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
