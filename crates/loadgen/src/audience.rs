@@ -53,7 +53,7 @@ impl Audience {
             .0
             .into_iter()
             .map(|mut listener| async move {
-                let heard = listener.next().await;
+                let heard = listener.arrival().await;
                 (heard.is_ok().then(now_ms), listener)
             })
             .collect();

@@ -110,6 +110,21 @@ impl Listener {
         }
     }
 
+    /// Waits until the next notification has come, without a look into it.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub async fn arrival(&mut self) -> Result<(), ListenError> {
+        loop {
+            match self.line().await? {
+                Some(line) if line.starts_with(r#"a["MESSAGE\n"#) => return Ok(()),
+                Some(line) if line == HEARTBEAT => {}
+                Some(line) => return Err(ListenError::Ended(line)),
+                None => self.stream = open_stream(&self.client, &self.session).await?,
+            }
+        }
+    }
+
     async fn send(&self, frame: &Frame) -> Result<(), ListenError> {
         let request = self.client.post(format!("{}/xhr_send", self.session));
         let answer = request.json(&[frame.to_string()]).send().await?;

@@ -3,6 +3,7 @@
 pub mod session;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// What every streaming response begins with, so that clients and proxies see that it has begun.
 pub const PRELUDE_LETTERS: usize = 2048;
@@ -55,15 +56,58 @@ impl Close {
     }
 }
 
+/// A text as it stands in a frame: made once where it goes to many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Escaped(Option<Arc<str>>);
+
+impl Escaped {
+    /// The text, escaped.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut escaped = String::with_capacity(text.len());
+        escape(text, &mut escaped);
+        Self(Some(escaped.into()))
+    }
+
+    fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// One message: what is its own, and after that what it shares with others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Not escaped yet.
+    pub own: String,
+    /// What follows.
+    pub shared: Escaped,
+}
+
+impl Text {
+    fn len(&self) -> usize {
+        self.own.len().saturating_add(self.shared.as_str().len())
+    }
+}
+
+impl From<String> for Text {
+    fn from(own: String) -> Self {
+        Self {
+            own,
+            shared: Escaped::default(),
+        }
+    }
+}
+
 /// A frame with these messages.
-pub fn messages<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+pub fn messages<'a>(texts: impl IntoIterator<Item = &'a Text>) -> String {
     let mut frame = String::from("a[");
     for (place, text) in texts.into_iter().enumerate() {
         if place > 0 {
             frame.push(',');
         }
         frame.push('"');
-        escape(text, &mut frame);
+        escape(&text.own, &mut frame);
+        frame.push_str(text.shared.as_str());
         frame.push('"');
     }
     frame.push(']');
@@ -111,14 +155,34 @@ const fn is_spoiled(letter: char) -> bool {
 mod tests {
     use super::*;
 
+    fn of(texts: &[&str]) -> String {
+        let texts: Vec<Text> = texts
+            .iter()
+            .map(|text| Text::from((*text).to_owned()))
+            .collect();
+        messages(&texts)
+    }
+
+    #[test]
+    fn what_goes_to_many_is_escaped_once_and_stands_behind_what_is_each_one_s_own() {
+        let shared = Escaped::of("\"all\"\0");
+        let one = Text {
+            own: "one\n".into(),
+            shared: shared.clone(),
+        };
+        assert_eq!(messages([&one]), of(&["one\n\"all\"\0"]));
+        assert_eq!(one.len(), 4 + 13);
+        assert_eq!(shared.as_str(), r#"\"all\"\u0000"#);
+    }
+
     #[test]
     fn a_frame_is_the_original_s_to_the_byte() {
         assert_eq!(
-            messages(["CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"]),
+            of(&["CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"]),
             r#"a["CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\u0000"]"#
         );
         assert_eq!(
-            messages(["\"\\\u{1f}é\u{200d}\u{2028}\u{ffff}😀", ""]),
+            of(&["\"\\\u{1f}é\u{200d}\u{2028}\u{ffff}😀", ""]),
             r#"a["\"\\\u001fé\u200d\u2028\uffff\ud83d\ude00",""]"#
         );
         assert_eq!(Close::GO_AWAY.frame(), r#"c[3000,"Go away!"]"#);
@@ -128,7 +192,7 @@ mod tests {
     #[test]
     fn any_text_comes_back_from_its_frame() {
         let text: String = (0..=0x1_1000).filter_map(char::from_u32).collect();
-        let frame = messages([text.as_str(), "more"]);
+        let frame = of(&[text.as_str(), "more"]);
         assert!(!frame.contains(['\n', '\r', '\0']));
         let back = received(frame.strip_prefix('a').unwrap()).unwrap();
         assert_eq!(back, [text.as_str(), "more"]);

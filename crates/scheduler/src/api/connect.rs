@@ -148,7 +148,7 @@ async fn send(api: &Api, session: &str, request: Request) -> Response {
 }
 
 /// Takes what a client said, and has it told what it may have missed of the tasks that it listens to from now on.
-async fn hear(api: &Api, line: &Line, texts: &[String]) {
+async fn hear(api: &Api, line: &Arc<Line>, texts: &[String]) {
     let mut tasks = Vec::new();
     for text in texts {
         tasks.extend(

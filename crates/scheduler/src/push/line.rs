@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
-use wire::sockjs::Close;
 use wire::sockjs::session::{Next, Refused, Session, Transport};
+use wire::sockjs::{Close, Escaped, Text};
 use wire::stomp::broker::{self, Client, Effect};
 
 use super::Topics;
@@ -55,7 +55,7 @@ impl Line {
 
     /// Takes what the client sent, in order; which destinations it began to listen to.
     pub(super) fn hear(
-        &self,
+        self: &Arc<Self>,
         text: &str,
         topics: &Topics,
         knows: impl Fn(&str) -> bool,
@@ -83,7 +83,7 @@ impl Line {
                     }
                 }
                 Effect::Subscribes { id, destination } => {
-                    topics.join(&destination, &self.id, &id);
+                    topics.join(&destination, self, &id);
                     listens.push(destination);
                 }
                 Effect::Unsubscribes { id, destination } => {
@@ -97,8 +97,8 @@ impl Line {
         listens
     }
 
-    /// Puts a message of one subscription in the line.
-    pub(super) fn say(&self, subscription: &str, destination: &str, json: &str) {
+    /// Puts a message of one subscription in the line: a body of `length` bytes, with the NUL after it.
+    pub(super) fn say(&self, subscription: &str, destination: &str, length: usize, body: &Escaped) {
         let mut state = self.state();
         // It may have left since its name was read.
         if !state.client.is_connected()
@@ -113,8 +113,10 @@ impl Line {
         }
         let number = state.said;
         state.said += 1;
-        let frame = broker::message(&self.id, number, subscription, destination, json);
-        state.session.send(frame.to_string());
+        state.session.send(Text {
+            own: broker::message_head(&self.id, number, subscription, destination, length),
+            shared: body.clone(),
+        });
         drop(state);
         self.wake.notify_one();
     }
@@ -166,7 +168,7 @@ impl Receiving {
     }
 
     /// The session itself.
-    pub(crate) fn line(&self) -> &Line {
+    pub(crate) const fn line(&self) -> &Arc<Line> {
         &self.line
     }
 }

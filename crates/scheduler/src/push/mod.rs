@@ -6,15 +6,15 @@
 
 mod line;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use poco::ids::TaskId;
 use tokio::sync::broadcast::error::RecvError;
 use wire::message::TaskNotification;
-use wire::sockjs::Close;
 use wire::sockjs::session::{Refused, Transport};
+use wire::sockjs::{Close, Escaped};
 
 pub(crate) use self::line::{Line, Receiving};
 use crate::notices::Notices;
@@ -35,9 +35,12 @@ pub(crate) struct Push {
     most: usize,
 }
 
-/// Who listens to a destination: sessions, with their own names for the subscription.
+/// Who listens to a destination: sessions, by their ids and their own names for the subscription.
+type Listeners = HashMap<(String, String), Arc<Line>>;
+
+/// Who listens to what.
 #[derive(Debug, Default)]
-pub(crate) struct Topics(Mutex<HashMap<String, HashSet<(String, String)>>>);
+pub(crate) struct Topics(Mutex<HashMap<String, Listeners>>);
 
 /// Why a request for messages is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +52,15 @@ pub(crate) enum NotServed {
 }
 
 impl Topics {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, HashSet<(String, String)>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Listeners>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, destination: &str, session: &str, subscription: &str) {
+    fn join(&self, destination: &str, line: &Arc<Line>, subscription: &str) {
         let mut all = self.all();
         let listeners = all.entry(destination.to_owned()).or_default();
-        listeners.insert((session.to_owned(), subscription.to_owned()));
+        let key = (line.id().to_owned(), subscription.to_owned());
+        listeners.insert(key, Arc::clone(line));
     }
 
     fn leave(&self, destination: &str, session: &str, subscription: &str) {
@@ -69,10 +73,13 @@ impl Topics {
         }
     }
 
-    fn listeners(&self, destination: &str) -> Vec<(String, String)> {
+    /// The lines, with their names for the subscription.
+    fn listeners(&self, destination: &str) -> Vec<(Arc<Line>, String)> {
         let all = self.all();
         let listeners = all.get(destination).into_iter().flatten();
-        listeners.cloned().collect()
+        listeners
+            .map(|((_, subscription), line)| (Arc::clone(line), subscription.clone()))
+            .collect()
     }
 }
 
@@ -113,7 +120,7 @@ impl Push {
     /// Takes what a client sent. `knows` says whether an `Authorization` header is one of ours. Which tasks it began to listen to.
     pub(crate) fn hear(
         &self,
-        line: &Line,
+        line: &Arc<Line>,
         text: &str,
         knows: impl Fn(&str) -> bool,
     ) -> Vec<TaskId> {
@@ -137,10 +144,9 @@ impl Push {
                     return;
                 }
             };
-            for (session, subscription) in &listeners {
-                if let Some(line) = self.find(session) {
-                    line.say(subscription, &destination, &json);
-                }
+            let (length, body) = (json.len(), Escaped::of(&(json + "\0")));
+            for (line, subscription) in &listeners {
+                line.say(subscription, &destination, length, &body);
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Close, OPEN, messages};
+use super::{Close, OPEN, Text, messages};
 
 /// Messages that wait while no request for them is open.
 pub const MOST_WAITING: usize = 100;
@@ -63,7 +63,7 @@ pub struct Session {
     since: Instant,
     began: Instant,
     heard: bool,
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Text>,
     bytes: usize,
     ended: Option<Close>,
 }
@@ -122,7 +122,7 @@ impl Session {
         let frame = if self.transport == Transport::Polling && !self.waiting.is_empty() {
             self.bytes = 0;
             let all = std::mem::take(&mut self.waiting);
-            Some(messages(all.iter().map(String::as_str)))
+            Some(messages(&all))
         } else {
             self.waiting.pop_front().map(|text| {
                 self.bytes = self.bytes.saturating_sub(text.len());
@@ -130,7 +130,7 @@ impl Session {
                     // Sessions are many, and most have nothing waiting most of the time.
                     self.waiting = VecDeque::new();
                 }
-                messages([text.as_str()])
+                messages([&text])
             })
         };
         match (frame, self.ended) {
@@ -141,10 +141,11 @@ impl Session {
     }
 
     /// Puts a message in the line. A client that leaves too many there has its session ended, and may begin another: none is lost unseen.
-    pub fn send(&mut self, text: String) {
+    pub fn send(&mut self, text: impl Into<Text>) {
         if self.ended.is_some() {
             return;
         }
+        let text = text.into();
         self.bytes = self.bytes.saturating_add(text.len());
         let too_many = !self.is_taken && self.waiting.len() >= MOST_WAITING;
         if too_many || self.bytes > MOST_BYTES {
@@ -216,11 +217,11 @@ mod tests {
     fn it_opens_once_and_messages_come_in_order() {
         let now = Instant::now();
         let mut session = opened(Transport::Streaming, now);
-        session.send("one".into());
-        session.send("two".into());
+        session.send("one".to_owned());
+        session.send("two".to_owned());
         assert_eq!(session.next(now), Next::Frame("a[\"one\"]".into()));
         session.end_taking(now);
-        session.send("three".into());
+        session.send("three".to_owned());
         session.begin_taking(Transport::Streaming, now).unwrap();
         assert_eq!(session.next(now), Next::Frame("a[\"two\"]".into()));
         assert_eq!(session.next(now), Next::Frame("a[\"three\"]".into()));
@@ -231,8 +232,8 @@ mod tests {
     fn a_polling_request_takes_all_that_waits() {
         let now = Instant::now();
         let mut session = opened(Transport::Polling, now);
-        session.send("one".into());
-        session.send("two".into());
+        session.send("one".to_owned());
+        session.send("two".to_owned());
         assert_eq!(session.next(now), Next::Frame("a[\"one\",\"two\"]".into()));
         assert_eq!(session.next(now), Next::Nothing);
     }
@@ -257,9 +258,9 @@ mod tests {
     fn what_waits_is_taken_before_the_end() {
         let now = Instant::now();
         let mut session = opened(Transport::Streaming, now);
-        session.send("ERROR".into());
+        session.send("ERROR".to_owned());
         session.end(Close::PROTOCOL_ERROR);
-        session.send("too late".into());
+        session.send("too late".to_owned());
         assert_eq!(session.next(now), Next::Frame("a[\"ERROR\"]".into()));
         assert_eq!(session.next(now), Next::Last("c[1002,\"\"]".into()));
     }
@@ -271,16 +272,16 @@ mod tests {
         away.end_taking(now);
         for _ in 0..=MOST_WAITING {
             assert!(!away.has_ended());
-            away.send("x".into());
+            away.send("x".to_owned());
         }
         assert!(away.has_ended());
         let mut slow = opened(Transport::Streaming, now);
         slow.send("x".repeat(MOST_BYTES));
         assert!(!slow.has_ended());
-        slow.send("x".into());
+        slow.send("x".to_owned());
         assert_eq!(slow.next(now), Next::Last(Close::NOT_TAKEN.frame()));
         let mut stuck = opened(Transport::Streaming, now);
-        stuck.send("x".into());
+        stuck.send("x".to_owned());
         assert!(!stuck.is_over(now + SLOWEST) && !stuck.has_ended());
         assert!(!stuck.is_over(now + SLOWEST + SECOND) && stuck.has_ended());
         assert!(stuck.is_over(now + SLOWEST + ABSENCE + SECOND));

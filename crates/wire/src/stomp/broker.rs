@@ -182,24 +182,26 @@ pub fn error(message: &str) -> Frame {
     Frame::new(Command::Error).with("message", message)
 }
 
-/// One message of a subscription: `number` is its place among those of its session.
+/// One message of a subscription up to its body, which has `length` bytes and is followed by NUL: `number` is its place among those of its
+/// session.
 #[must_use]
-pub fn message(
+pub fn message_head(
     session: &str,
     number: u64,
     subscription: &str,
     destination: &str,
-    json: &str,
-) -> Frame {
-    let frame = Frame::new(Command::Message)
+    length: usize,
+) -> String {
+    let mut head = Frame::new(Command::Message)
         .with("destination", destination)
         .with("content-type", "application/json")
         .with("subscription", subscription)
-        .with("message-id", format!("{session}-{number}"));
-    Frame {
-        body: json.to_owned(),
-        ..frame
-    }
+        .with("message-id", format!("{session}-{number}"))
+        .with("content-length", length.to_string())
+        .to_string();
+    // The NUL that ends a frame without a body.
+    head.pop();
+    head
 }
 
 /// The topics of tasks, one each; no patterns (Q33).
@@ -342,9 +344,9 @@ mod tests {
 
     #[test]
     fn a_message_is_the_original_s_to_the_byte() {
-        let frame = message("c6e8", 0, "0", "/topic/task/0x65bc", "{}");
+        let head = message_head("c6e8", 0, "0", "/topic/task/0x65bc", 2);
         assert_eq!(
-            frame.to_string(),
+            head + "{}\0",
             "MESSAGE\ndestination:/topic/task/0x65bc\ncontent-type:application/json\nsubscription:0\nmessage-id:c6e8-0\ncontent-length:2\n\n{}\0"
         );
     }
