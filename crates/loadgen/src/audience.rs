@@ -1,20 +1,26 @@
-//! Thousands of listeners of one task, and when each of them heard of it.
+//! Thousands of listeners of one task, and when each of them heard of it. Each is one connection, read without a look at more than it must
+//! see: a load generator that takes part of the scheduler's processor measures itself.
 
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, stream};
 use poco::ids::TaskId;
+use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use url::Url;
+use wire::stomp::{Command, Frame};
 
-use crate::listener::{ListenError, Listener};
+use crate::listener::{ListenError, fresh};
 
 /// Sessions opened at a time.
 const AT_ONCE: usize = 64;
 
 /// Listeners that have subscribed.
 #[derive(Debug)]
-pub struct Audience(Vec<Listener>);
+pub struct Audience(Vec<Ear>);
 
 /// When a notification was heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,25 +32,24 @@ pub struct Heard {
 }
 
 impl Audience {
-    /// Opens `count` sessions that listen to `task`.
+    /// Opens `count` sessions that listen to `task` of the scheduler at `address`, which is also at `scheduler`.
     ///
     /// # Errors
     /// The first session that does not open.
-    pub async fn gather(scheduler: &Url, task: TaskId, count: usize) -> Result<Self, ListenError> {
-        let client = reqwest::Client::builder()
-            .pool_max_idle_per_host(AT_ONCE)
-            .build()?;
+    pub async fn gather(
+        scheduler: &Url,
+        address: SocketAddr,
+        task: TaskId,
+        count: usize,
+    ) -> Result<Self, ListenError> {
+        let client = Client::builder().pool_max_idle_per_host(AT_ONCE).build()?;
         let opened: Vec<_> = stream::iter(0..count)
-            .map(|_| async {
-                let mut listener = Listener::open(&client, scheduler).await?;
-                listener.subscribe(task).await?;
-                Ok(listener)
-            })
+            .map(|_| Ear::open(&client, scheduler, address, task))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        let listeners: Result<Vec<_>, ListenError> = opened.into_iter().collect();
-        Ok(Self(listeners?))
+        let ears: Result<Vec<_>, ListenError> = opened.into_iter().collect();
+        Ok(Self(ears?))
     }
 
     /// Waits until each has heard one notification, or broke.
@@ -52,23 +57,80 @@ impl Audience {
         let mut waiting: stream::FuturesUnordered<_> = self
             .0
             .into_iter()
-            .map(|mut listener| async move {
-                let heard = listener.arrival().await;
-                (heard.is_ok().then(now_ms), listener)
+            .map(|mut ear| async move {
+                let heard = ear.until(b"MESSAGE").await;
+                (heard.is_ok().then(now_ms), ear)
             })
             .collect();
         let (mut at_ms, mut broken, mut kept) = (Vec::new(), 0, Vec::new());
-        while let Some((heard, listener)) = waiting.next().await {
+        while let Some((heard, ear)) = waiting.next().await {
             match heard {
                 Some(at) => at_ms.push(at),
                 None => broken += 1,
             }
             // Closing a connection takes time that the others would wait for.
-            kept.push(listener);
+            kept.push(ear);
         }
         at_ms.sort_unstable();
         Heard { at_ms, broken }
     }
+}
+
+/// A session's stream.
+#[derive(Debug)]
+struct Ear(TcpStream);
+
+impl Ear {
+    async fn open(
+        client: &Client,
+        scheduler: &Url,
+        address: SocketAddr,
+        task: TaskId,
+    ) -> Result<Self, ListenError> {
+        let session = fresh();
+        let stream = TcpStream::connect(address).await.map_err(broke)?;
+        let mut ear = Self(stream);
+        let request = format!(
+            "POST /connect/{session}/xhr_streaming HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n"
+        );
+        ear.0.write_all(request.as_bytes()).await.map_err(broke)?;
+        ear.until(b"\no\n").await?;
+        let connect = Frame::new(Command::Connect).with("accept-version", "1.2");
+        let subscribe = Frame::new(Command::Subscribe)
+            .with("destination", format!("/topic/task/{task}"))
+            .with("id", "0");
+        let answer = client
+            .post(format!("{scheduler}connect/{session}/xhr_send"))
+            .json(&[connect.to_string(), subscribe.to_string()])
+            .send()
+            .await?;
+        if answer.status() != StatusCode::NO_CONTENT {
+            return Err(ListenError::Refused("xhr_send", answer.status()));
+        }
+        ear.until(b"CONNECTED").await?;
+        Ok(ear)
+    }
+
+    /// Reads until these bytes have come.
+    async fn until(&mut self, wanted: &[u8]) -> Result<(), ListenError> {
+        let mut seen = Vec::new();
+        loop {
+            let read = self.0.read_buf(&mut seen).await.map_err(broke)?;
+            if read == 0 {
+                return Err(ListenError::Ended("the response ended".to_owned()));
+            }
+            if seen.windows(wanted.len()).any(|part| part == wanted) {
+                return Ok(());
+            }
+            // What is wanted may come in two parts.
+            let kept = seen.len().saturating_sub(wanted.len());
+            seen.drain(..kept);
+        }
+    }
+}
+
+fn broke(error: std::io::Error) -> ListenError {
+    ListenError::Ended(error.to_string())
 }
 
 fn now_ms() -> u64 {

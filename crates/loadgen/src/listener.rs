@@ -110,21 +110,6 @@ impl Listener {
         }
     }
 
-    /// Waits until the next notification has come, without a look into it.
-    ///
-    /// # Errors
-    /// When the session is over.
-    pub async fn arrival(&mut self) -> Result<(), ListenError> {
-        loop {
-            match self.line().await? {
-                Some(line) if line.starts_with(r#"a["MESSAGE\n"#) => return Ok(()),
-                Some(line) if line == HEARTBEAT => {}
-                Some(line) => return Err(ListenError::Ended(line)),
-                None => self.stream = open_stream(&self.client, &self.session).await?,
-            }
-        }
-    }
-
     async fn send(&self, frame: &Frame) -> Result<(), ListenError> {
         let request = self.client.post(format!("{}/xhr_send", self.session));
         let answer = request.json(&[frame.to_string()]).send().await?;
@@ -196,7 +181,7 @@ async fn open_stream(client: &Client, session: &str) -> Result<Response, ListenE
 }
 
 /// A server number and a session id that nobody else has.
-fn fresh() -> String {
+pub(crate) fn fresh() -> String {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let process = u64::from(std::process::id());

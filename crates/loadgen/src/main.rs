@@ -44,7 +44,8 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if let Some(task) = cli.listen_to {
         let count = usize::try_from(cli.workers)?;
-        let audience = Audience::gather(&cli.scheduler, task, count).await?;
+        let audience =
+            Audience::gather(&cli.scheduler, address(&cli.scheduler)?, task, count).await?;
         println!("ready");
         println!("{}", serde_json::to_string(&audience.hear().await)?);
         return Ok(());

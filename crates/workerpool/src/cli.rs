@@ -11,7 +11,7 @@ use url::Url;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Settings come from the environment; the README lists them by role."
+    after_help = "Settings come from the environment; the README lists them by role, and `config check` says what becomes of each."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
