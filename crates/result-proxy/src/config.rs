@@ -35,6 +35,10 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("SPRING_DATA_MONGODB_DATABASE", DATABASE),
     ("SPRING_SERVLET_MULTIPART_MAX_FILE_SIZE", UPLOADS),
     ("SPRING_SERVLET_MULTIPART_MAX_REQUEST_SIZE", UPLOADS),
+];
+
+/// Names that the scheduler and the config server read.
+const OF_OTHERS: &[(&str, &str)] = &[
     ("IEXEC_GAS_PRICE_MULTIPLIER", READS_ONLY),
     ("IEXEC_GAS_PRICE_CAP", READS_ONLY),
     ("IEXEC_BLOCK_TIME", READS_ONLY),
@@ -78,6 +82,7 @@ impl Settings {
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::ResultProxy);
         read.ignores(WITHOUT_EFFECT);
+        read.leaves_to_others(OF_OTHERS);
         let host = read
             .var("WORKERPOOL_RESULT_PROXY_HOST")
             .parse::<IpAddr>("an IP address to listen on")

@@ -124,6 +124,7 @@ impl Settings {
     pub fn from_env(env: &dyn Env) -> Result<Self, ConfigErrors> {
         let mut read = Reader::new(env, Role::Scheduler);
         read.ignores(ignored::WITHOUT_EFFECT);
+        read.leaves_to_others(ignored::OF_OTHERS);
 
         let host = read
             .var("WORKERPOOL_SCHEDULER_HOST")

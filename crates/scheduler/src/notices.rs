@@ -152,6 +152,12 @@ impl Notices {
         self.sender.subscribe()
     }
 
+    /// The number of what was told last.
+    pub(crate) async fn newest(&self) -> Result<u64, StoreError> {
+        let (_, newest) = self.store.range(Stream::Notices).await?;
+        Ok(newest)
+    }
+
     /// Everything that was told after number `after` and is still kept.
     pub(crate) async fn stored_after(&self, mut after: u64) -> Result<Vec<Told>, StoreError> {
         let mut told = Vec::new();

@@ -354,8 +354,7 @@ impl Parts {
         });
         let (push, notices, stop) = (Arc::clone(&api.push), api.notices.clone(), end());
         part(tasks, "push channel", async move {
-            push.serve(&notices, stop.triggered()).await;
-            Ok::<(), String>(())
+            push.serve(&notices, stop.triggered()).await
         });
         part(
             tasks,

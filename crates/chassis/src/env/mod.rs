@@ -47,7 +47,7 @@ pub trait Env: Send + Sync {
     /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// Takes what is warned of while settings are read. The log has it too.
+    /// Takes what an operator should know of settings while they are read. The log has most of it too.
     fn told(&self, _warning: &Warning) {}
 }
 

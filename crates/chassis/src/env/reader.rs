@@ -56,6 +56,13 @@ impl<'e> Reader<'e> {
         }
     }
 
+    /// The same for names that other roles read, often from the same environment: whoever checks settings is told, and nothing is logged.
+    pub fn leaves_to_others(&self, names: &[(&'static str, &'static str)]) {
+        for (name, reason) in set_among(self.env, names) {
+            self.env.told(&Warning::WithoutEffect { name, reason });
+        }
+    }
+
     fn warn(&mut self, warning: Warning) {
         self.env.told(&warning);
         self.warnings.push(warning);

@@ -82,6 +82,7 @@ mod tests {
             ("GONE", "3"),
             ("SHADOWED", "4"),
             ("BLANK", " "),
+            ("SHARED", "5"),
         ]));
         let mut read = Reader::new(&env, Role::Worker);
         read.ignores(&[
@@ -89,12 +90,15 @@ mod tests {
             ("NOT_SET", "neither"),
             ("BLANK", "as if it were not set"),
         ]);
+        assert_eq!(read.warnings().len(), 1);
+        read.leaves_to_others(&[("SHARED", "another role reads it")]);
+        assert_eq!(read.warnings().len(), 1, "nothing is logged of it");
         let _ = read.var("NEW").was("SHADOWED").number::<u8>().required();
         let _ = read.var("NEWER").was("OLD").number::<u8>().required();
         let seen = env.seen();
         assert!(seen.asked.contains("NEW") && !seen.asked.contains("SHADOWED"));
         assert_eq!(seen.older["OLD"], "NEWER");
         let without: Vec<_> = seen.without_effect.keys().collect();
-        assert_eq!(without, ["GONE"]);
+        assert_eq!(without, ["GONE", "SHARED"]);
     }
 }

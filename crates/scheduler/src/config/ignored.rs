@@ -10,6 +10,10 @@ const LOGS: &str = "what is logged goes to standard error, as WORKERPOOL_LOG say
 const TIMERS: &str = "deadlines are met by timers, not by scans";
 const FRAMEWORK: &str = "it is about the original's framework, which is not here";
 
+/// Names that the config server and the result proxy read.
+pub(super) const OF_OTHERS: &[(&str, &str)] =
+    &[("IEXEC_CHAIN_ID", CHAIN), ("IEXEC_HUB_ADDRESS", CHAIN)];
+
 /// The name, and why it has no effect. Generic forms of the original's properties stand beside the names of their own.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("MONGO_HOST", DATABASE),
@@ -42,8 +46,6 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("IEXEC_SMS_HOST", ENCLAVES),
     ("IEXEC_SMS_PORT", ENCLAVES),
     ("IEXEC_PUBLIC_CHAIN_ADDRESS", CHAIN),
-    ("IEXEC_CHAIN_ID", CHAIN),
-    ("IEXEC_HUB_ADDRESS", CHAIN),
     ("IEXEC_IPFS_HOST", RESULTS),
     ("IEXEC_IPFS_PORT", RESULTS),
     ("IEXEC_CORE_GRAYLOG_HOST", LOGS),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use poco::ids::TaskId;
+use store::StoreError;
 use tokio::sync::broadcast::error::RecvError;
 use wire::message::TaskNotification;
 use wire::sockjs::session::{Refused, Transport};
@@ -167,41 +168,51 @@ impl Push {
         }
     }
 
-    /// Passes on what is told to workers, and forgets who is gone, until `end`.
-    pub(crate) async fn serve(&self, notices: &Notices, end: impl Future<Output = ()>) {
+    /// Passes on what is told to workers from now on, and forgets who is gone, until `end`.
+    ///
+    /// # Errors
+    /// The store does not say what was told last.
+    pub(crate) async fn serve(
+        &self,
+        notices: &Notices,
+        end: impl Future<Output = ()>,
+    ) -> Result<(), StoreError> {
+        // What was told before is never pushed again: a Java worker acts on every copy.
+        let mut passed_on = notices.newest().await?;
         let mut told = notices.listen();
-        let mut passed_on = None;
         let mut sweep = tokio::time::interval(SWEEP);
         tokio::pin!(end);
         loop {
             tokio::select! {
-                () = &mut end => return self.end(),
+                () = &mut end => break,
                 _ = sweep.tick() => self.sweep(Instant::now()),
                 one = told.recv() => match one {
                     Ok(one) => {
-                        if passed_on.is_none_or(|seq| one.event.seq > seq) {
+                        if one.event.seq > passed_on {
                             self.publish(&one.event.notification);
-                            passed_on = Some(one.event.seq);
+                            passed_on = one.event.seq;
                         }
                     }
                     Err(RecvError::Lagged(missed)) => {
                         tracing::warn!(missed, "notices came faster than they could be pushed; they are read again");
                         passed_on = self.catch_up(notices, passed_on).await;
                     }
-                    Err(RecvError::Closed) => return self.end(),
+                    Err(RecvError::Closed) => break,
                 },
             }
         }
+        self.end();
+        Ok(())
     }
 
     /// Passes on what is stored after `seq`; up to which number.
-    async fn catch_up(&self, notices: &Notices, seq: Option<u64>) -> Option<u64> {
-        match notices.stored_after(seq.unwrap_or(0)).await {
+    async fn catch_up(&self, notices: &Notices, seq: u64) -> u64 {
+        match notices.stored_after(seq).await {
             Ok(stored) => {
                 for one in &stored {
                     self.publish(&one.event.notification);
                 }
-                stored.last().map(|one| one.event.seq).or(seq)
+                stored.last().map_or(seq, |one| one.event.seq)
             }
             Err(error) => {
                 tracing::error!(%error, "notices cannot be read; workers are told again when they listen");

@@ -8,18 +8,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chassis::env::{ConfigErrors, Env, MapEnv, Seen, Watched};
+use clap::ValueEnum as _;
 
 use self::files::Unit;
 use self::verdict::Verdict;
 use crate::cli::RoleName;
 use crate::exit::Failure;
-
-const ROLES: [RoleName; 4] = [
-    RoleName::Scheduler,
-    RoleName::Worker,
-    RoleName::ResultProxy,
-    RoleName::ConfigServer,
-];
 
 /// Checks the files, or the usual one of this folder, and prints what is found.
 pub(crate) fn check(files: &[PathBuf], roles: &[RoleName]) -> Result<(), Failure> {
@@ -153,7 +147,8 @@ impl RoleName {
 
 /// The roles for which something is set that no other role reads; without such, all that read anything here.
 fn roles_in(unit: &Unit) -> Vec<RoleName> {
-    let names = ROLES.map(|role| (role, role.names()));
+    let all = RoleName::value_variants();
+    let names: Vec<_> = all.iter().map(|role| (*role, role.names())).collect();
     let sets = |role: RoleName, alone: bool| {
         unit.variables.keys().any(|name| {
             let reads = |of: RoleName| {
@@ -161,14 +156,18 @@ fn roles_in(unit: &Unit) -> Vec<RoleName> {
                     .iter()
                     .any(|(role, names)| *role == of && names.contains(name))
             };
-            let others = ROLES.iter().any(|other| *other != role && reads(*other));
+            let others = all.iter().any(|other| *other != role && reads(*other));
             reads(role) && !(alone && others)
         })
     };
-    let alone: Vec<_> = ROLES.into_iter().filter(|role| sets(*role, true)).collect();
+    let alone: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|role| sets(*role, true))
+        .collect();
     if alone.is_empty() {
-        ROLES
-            .into_iter()
+        all.iter()
+            .copied()
             .filter(|role| sets(*role, false))
             .collect()
     } else {

@@ -74,7 +74,7 @@ pub(super) fn of(unit: &Unit, roles: &[RoleName]) -> Vec<Verdict> {
         asked.extend(seen.asked.iter().filter(|name| counts(name)).cloned());
         older.extend(seen.older);
         without.extend(seen.without_effect);
-        // Of several roles each says what it misses.
+        // Several roles may say the same.
         errors.extend(failed.into_iter().flat_map(|failed| failed.errors));
     }
     let mut verdicts: Vec<Verdict> = unit
@@ -97,10 +97,9 @@ pub(super) fn of(unit: &Unit, roles: &[RoleName]) -> Vec<Verdict> {
             }
         })
         .collect();
-    let mut told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    told.dedup();
-    verdicts.extend(told.into_iter().map(Verdict::Wrong));
+    verdicts.extend(errors.iter().map(|error| Verdict::Wrong(error.to_string())));
     verdicts.sort();
+    verdicts.dedup();
     verdicts
 }
 
