@@ -7,6 +7,7 @@ use poco::ids::{DealId, TaskId};
 use poco::units::Timestamp;
 use wire::status::TaskStatus;
 
+use crate::demand::Demand;
 use crate::engine::Engine;
 use crate::fair::{FairLine, Place};
 use crate::output::Purpose;
@@ -27,8 +28,9 @@ const MOST_CLAIMS: usize = 256;
 /// which is not there keep nobody else waiting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backlog {
-    plain: Line,
-    gpu: Line,
+    lines: BTreeMap<Demand, Line>,
+    /// Slots, taken or free, of the workers that could have such tasks and were there of late.
+    slots: BTreeMap<Demand, usize>,
     /// Tasks that no transaction initialises yet, by the last moment at which a worker could begin.
     last_starts: BTreeSet<(Timestamp, TaskId)>,
     starts_of: BTreeMap<TaskId, Timestamp>,
@@ -46,8 +48,6 @@ struct Line {
     /// Tasks initialised, or on the way to it, and their deals.
     ahead: BTreeMap<TaskId, DealId>,
     ahead_of: BTreeMap<DealId, usize>,
-    /// Slots, taken or free, of the workers that could have these tasks and were there of late.
-    slots: usize,
     /// Tasks are initialised until there are enough, not one for each that is taken.
     filling: bool,
 }
@@ -55,9 +55,9 @@ struct Line {
 impl Line {
     /// The task to initialise next. A deal that has less than its share goes on while others have taken all there is, so
     /// that its turn with the workers does not have to wait for a block first.
-    fn next(&mut self, most: usize) -> Option<TaskId> {
+    fn next(&mut self, slots: usize, most: usize) -> Option<TaskId> {
         let wanted = LEAST_AHEAD
-            .max(self.slots.saturating_mul(AHEAD_PER_SLOT))
+            .max(slots.saturating_mul(AHEAD_PER_SLOT))
             .min(most);
         let first = self.received.first()?;
         let deals = self.ahead_of.len() + usize::from(first.has == 0);
@@ -150,7 +150,7 @@ impl Backlog {
         };
         self.start_by(id, start);
         let place = (task.deal, Place::of(task));
-        let line = self.line_mut(task.tag.gpu());
+        let line = self.lines.entry(Demand::of(task.tag)).or_default();
         line.wait(
             id,
             matches!(standing, Standing::Waits { .. }).then_some(place),
@@ -176,14 +176,15 @@ impl Backlog {
 
     /// A worker has it.
     pub(crate) fn taken(&mut self, id: TaskId) {
-        self.plain.taken(id);
-        self.gpu.taken(id);
+        for line in self.lines.values_mut() {
+            line.taken(id);
+        }
     }
 
     /// It left the engine's memory.
     pub(crate) fn forget(&mut self, id: TaskId) {
         self.start_by(id, None);
-        for line in [&mut self.plain, &mut self.gpu] {
+        for line in self.lines.values_mut() {
             line.wait(id, None);
             line.taken(id);
         }
@@ -207,26 +208,23 @@ impl Backlog {
     }
 
     /// Tasks of the deal that no worker has yet.
-    pub(crate) fn left_of(&self, deal: DealId, gpu: bool) -> usize {
-        self.line(gpu).left_of(deal)
+    pub(crate) fn left_of(&self, deal: DealId, demand: Demand) -> usize {
+        self.lines.get(&demand).map_or(0, |line| line.left_of(deal))
     }
 
     /// Slots of the workers that are there, and that could have such tasks.
-    pub(crate) fn slots(&self, gpu: bool) -> usize {
-        self.line(gpu).slots
-    }
-
-    const fn line(&self, gpu: bool) -> &Line {
-        if gpu { &self.gpu } else { &self.plain }
-    }
-
-    const fn line_mut(&mut self, gpu: bool) -> &mut Line {
-        if gpu { &mut self.gpu } else { &mut self.plain }
+    pub(crate) fn slots(&self, demand: Demand) -> usize {
+        self.slots.get(&demand).copied().unwrap_or(0)
     }
 
     /// The task to initialise next, if one more is wanted.
     fn next(&mut self, most: usize) -> Option<TaskId> {
-        self.gpu.next(most).or_else(|| self.plain.next(most))
+        let slots = &self.slots;
+        let of = |demand| slots.get(demand).copied().unwrap_or(0);
+        self.lines
+            .iter_mut()
+            .rev()
+            .find_map(|(demand, line)| line.next(of(demand), most))
     }
 
     /// Whether one more claim may be given out. If not, the task's turn will come.
@@ -254,19 +252,17 @@ impl Backlog {
 impl Engine {
     /// Counts the slots of the workers that are there.
     pub(crate) fn count_slots(&mut self, now: Timestamp) {
-        let (mut plain, mut gpu) = (0, 0);
+        let mut slots = BTreeMap::new();
         for worker in self.workers.values() {
             if worker.cordoned_since.is_some() || !self.is_alive(worker.worker, now) {
                 continue;
             }
-            let slots = worker.profile.slots() as usize;
-            plain += slots;
-            if worker.profile.gpu {
-                gpu += slots;
+            let profile = &worker.profile;
+            for demand in Demand::all().filter(|demand| demand.is_met_by(profile)) {
+                *slots.entry(demand).or_default() += profile.slots() as usize;
             }
         }
-        self.backlog.plain.slots = plain;
-        self.backlog.gpu.slots = gpu;
+        self.backlog.slots = slots;
     }
 
     /// Where the task stands in the backlog.
@@ -289,12 +285,12 @@ impl Engine {
 
     /// What a task that is not initialised yet waits for, in words.
     pub(crate) fn awaited_turn(&self, task: &TaskRecord) -> Option<String> {
-        let gpu = task.tag.gpu();
+        let demand = Demand::of(task.tag);
         let waits = task.status == TaskStatus::Received;
         waits.then(|| {
             let (left, slots) = (
-                self.backlog.left_of(task.deal, gpu),
-                self.backlog.slots(gpu),
+                self.backlog.left_of(task.deal, demand),
+                self.backlog.slots(demand),
             );
             format!(
                 "it is initialised when its turn comes: {left} task(s) of its deal have no worker yet, and {slots} slot(s) are there for such \

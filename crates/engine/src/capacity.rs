@@ -7,6 +7,7 @@ use poco::ids::{DealId, TaskId};
 use poco::units::Timestamp;
 use wire::status::TaskStatus;
 
+use crate::demand::Demand;
 use crate::engine::{Alarm, Engine};
 use crate::input::DealDetails;
 use crate::records::{DeedPhase, TaskRecord, Topic};
@@ -83,15 +84,15 @@ impl Engine {
             return;
         }
         let details = &deal.details;
-        let gpu = details.tag.gpu();
+        let demand = Demand::of(details.tag);
         let last_start = self.last_start_of(details);
         let (size, longest) = (details.bot_size, details.max_execution);
-        let slots = self.backlog.slots(gpu);
+        let slots = self.backlog.slots(demand);
         if turn.now >= last_start {
             self.tell_what_was_not_begun(turn, id, size, slots);
             return;
         }
-        let left = self.backlog.left_of(id, gpu);
+        let left = self.backlog.left_of(id, demand);
         let outlook = Outlook {
             left,
             given: usize::try_from(size)
@@ -201,7 +202,7 @@ impl Engine {
 
     /// Why a task was not begun in time, in words.
     pub(crate) fn why_not_begun(&self, task: &TaskRecord) -> String {
-        let slots = self.backlog.slots(task.tag.gpu());
+        let slots = self.backlog.slots(Demand::of(task.tag));
         let why = match (&task.initialize.last_failure, slots) {
             (Some(failure), _) if task.chain.initialized.is_none() => {
                 format!("initialize {failure}")

@@ -1,7 +1,10 @@
 //! Deals: taking them on or refusing them, and making their tasks part by part.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::B256;
 use poco::ids::{DealId, TaskId};
+use poco::tag::TeeFramework;
 use poco::units::BlockNumber;
 use wire::status::TaskStatus;
 
@@ -13,18 +16,23 @@ use crate::turn::{About, Turn};
 
 /// Why a deal can never be served by this pool, if so. Such a deal is recorded and its tasks fail at once, so that people
 /// see why (spec onchain A10: nobody else tells them).
-fn unservable(details: &DealDetails) -> Option<String> {
+fn unservable(details: &DealDetails, served: &BTreeSet<TeeFramework>) -> Option<String> {
     if details.refused.is_some() {
         return details.refused.clone();
     }
     let [.., low] = details.tag.0.0;
-    if low & 0x0f != 0 {
-        return Some(format!(
-            "its tag {} demands an enclave, which this pool does not serve",
+    match details.tag.tee_framework() {
+        Some(framework) if served.contains(&framework) => None,
+        Some(framework) => Some(format!(
+            "its tag {} demands {framework}, and this pool has no SMS for that",
             details.tag
-        ));
+        )),
+        None if low & 0x0f != 0 => Some(format!(
+            "its tag {} demands an enclave, and none of the known technologies",
+            details.tag
+        )),
+        None => None,
     }
-    None
 }
 
 impl Engine {
@@ -43,7 +51,7 @@ impl Engine {
             self.deal_came_back(turn, block, tx, details);
             return;
         }
-        let refused = unservable(&details);
+        let refused = unservable(&details, &self.settings.frameworks);
         let text = match &refused {
             None => format!(
                 "deal of {} task(s) at trust {}, contributions until {}",
@@ -182,6 +190,8 @@ impl Engine {
             finalize: Deed::default(),
             reopen: Deed::default(),
             claim: Deed::default(),
+            challenge: Deed::default(),
+            enclave: None,
             retired: false,
             chain: ChainState::default(),
         };

@@ -1,4 +1,4 @@
-//! Transactions for tasks: one try at a time, each under its own key, again after a wait when one does not go through; under
+//! Transactions for tasks, and asking for their enclaves: one try at a time, each under its own key, again after a wait when one does not go through; under
 //! the same key as long as the one sent may still be mined. That a transaction was mined moves nothing: its fact does. So
 //! whoever initialises or finalises, it counts the same.
 
@@ -26,6 +26,7 @@ impl TaskRecord {
             Purpose::Finalize => Some(&self.finalize),
             Purpose::Reopen => Some(&self.reopen),
             Purpose::Claim => Some(&self.claim),
+            Purpose::EnclaveChallenge => Some(&self.challenge),
             Purpose::CheckUploaded | Purpose::ReadTask => None,
         }
     }
@@ -36,6 +37,7 @@ impl TaskRecord {
             Purpose::Finalize => Some(&mut self.finalize),
             Purpose::Reopen => Some(&mut self.reopen),
             Purpose::Claim => Some(&mut self.claim),
+            Purpose::EnclaveChallenge => Some(&mut self.challenge),
             Purpose::CheckUploaded | Purpose::ReadTask => None,
         }
     }
@@ -50,14 +52,20 @@ impl TaskRecord {
             })
     }
 
-    /// When the failed try of some transaction is to be repeated.
+    /// When the failed try of some deed is to be repeated.
     pub(crate) fn retries(&self) -> impl Iterator<Item = Timestamp> {
-        [&self.initialize, &self.finalize, &self.reopen, &self.claim]
-            .into_iter()
-            .filter_map(|deed| match deed.phase {
-                DeedPhase::Failed { retry_at } => Some(retry_at),
-                _ => None,
-            })
+        [
+            &self.initialize,
+            &self.finalize,
+            &self.reopen,
+            &self.claim,
+            &self.challenge,
+        ]
+        .into_iter()
+        .filter_map(|deed| match deed.phase {
+            DeedPhase::Failed { retry_at } => Some(retry_at),
+            _ => None,
+        })
     }
 }
 
@@ -152,6 +160,7 @@ impl Engine {
                 deal: task.deal,
                 index: task.index,
                 until: self.last_start(task),
+                framework: task.tag.tee_framework(),
             }),
             Purpose::Finalize => Some(Action::Finalize {
                 link: task.result_link.clone().unwrap_or_default(),
@@ -168,6 +177,10 @@ impl Engine {
                 index: task.index,
                 initialize_first: task.chain.initialized.is_none(),
             }),
+            Purpose::EnclaveChallenge => task
+                .tag
+                .tee_framework()
+                .map(|framework| Action::EnclaveChallenge { framework }),
             Purpose::CheckUploaded | Purpose::ReadTask => None,
         }
     }
@@ -185,11 +198,10 @@ impl Engine {
             self.backlog.claimed(key.task);
         }
         let wait = self.wait_after(key);
-        let Some(deed) = self
-            .tasks
-            .get_mut(&key.task)
-            .and_then(|task| task.deed_mut(key.purpose))
-        else {
+        let Some(task) = self.tasks.get_mut(&key.task) else {
+            return;
+        };
+        let Some(deed) = task.deed_mut(key.purpose) else {
             return;
         };
         // An answer to an earlier try, or a second answer, says nothing new.
@@ -204,6 +216,9 @@ impl Engine {
                 return;
             }
             Outcome::Reverted { reason } => ("reverted", reason),
+            Outcome::Refused { reason } if key.purpose == Purpose::EnclaveChallenge => {
+                ("was not given", reason)
+            }
             Outcome::Refused { reason } => ("was not sent", reason),
             Outcome::Expired => ("was not mined in time", String::new()),
             Outcome::Unreachable { reason } => {
@@ -211,6 +226,12 @@ impl Engine {
                 // twice.
                 deed.attempt = deed.attempt.saturating_sub(1);
                 ("has no outcome yet", reason)
+            }
+            Outcome::Challenged(enclave) => {
+                deed.phase = DeedPhase::Idle;
+                deed.last_failure = None;
+                task.enclave = Some(enclave);
+                return;
             }
             Outcome::Uploaded(_) | Outcome::Read(_) => return,
         };

@@ -230,6 +230,7 @@ fn awaited_deeds(task: &TaskRecord) -> impl Iterator<Item = String> {
     let ended = chain.status().is_final();
     [
         ("initialize", &task.initialize, chain.initialized.is_none()),
+        ("enclave-challenge", &task.challenge, task.lacks_enclave()),
         ("finalize", &task.finalize, !ended),
         ("reopen", &task.reopen, task.status == TaskStatus::Reopening),
         ("claim", &task.claim, !ended),

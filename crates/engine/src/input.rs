@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use wire::status::{ReplicateStatus, ReplicateStatusCause};
 
 use crate::output::CommandKey;
+use crate::records::Enclave;
 
 /// Names a caller who waits for an answer. The I/O layer makes them up; the engine answers each exactly once, or never
 /// when it was loaded again in between (the caller's connection is gone then too).
@@ -384,6 +385,8 @@ pub enum Outcome {
     Expired,
     /// Answer to `CheckUploaded`.
     Uploaded(bool),
+    /// Answer to `EnclaveChallenge`.
+    Challenged(Enclave),
     /// Answer to `ReadTask`.
     Read(TaskView),
     /// Who was asked does not answer. Not an answer: a transaction is commanded again under the same key.

@@ -3,7 +3,8 @@
 //! A deterministic state machine. It never reads a clock, draws a random number, touches network or disk, or logs: all it
 //! knows came in as an [`Input`], all it wants done goes out in [`Outputs`].
 //!
-//! Served are standard deals (contribute, reveal, finalize). Deals that demand an enclave are recorded as refused.
+//! Served are standard deals (contribute, reveal, finalize), and deals that demand an enclave which the pool has an SMS for.
+//! Other deals are recorded as refused.
 //!
 //! Where to look: [`task_may_become`] and [`replicate_may_become`] are the tables of steps; `review` makes the steps that
 //! are due; `matching` decides who may have which task; `report` weighs what workers say; `facts` writes down what the chain
@@ -16,6 +17,7 @@ mod chain_state;
 mod deadlines;
 mod deal;
 mod deeds;
+mod demand;
 mod engine;
 mod explain;
 mod facts;

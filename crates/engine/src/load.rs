@@ -67,7 +67,7 @@ impl Engine {
             if replicate.holds_slot {
                 engine.holding.entry(key.1).or_default().insert(key.0);
                 if let Some(task) = engine.tasks.get(&key.0) {
-                    engine.open.slot_of(task.deal, true);
+                    engine.open.slot_of(task, true);
                 }
             }
             if !replicate.is_over() {
@@ -96,6 +96,7 @@ impl Engine {
                 TaskStatus::Initializing if task.chain.initialized.is_none() => {
                     &[Purpose::Initialize]
                 }
+                TaskStatus::Initializing if task.lacks_enclave() => &[Purpose::EnclaveChallenge],
                 TaskStatus::Reopening => &[Purpose::Reopen],
                 TaskStatus::Finalizing => &[Purpose::Finalize],
                 TaskStatus::Completed if task.chain.finalized.is_none() => {

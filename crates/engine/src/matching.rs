@@ -11,6 +11,7 @@ use poco::tag::Tag;
 use poco::units::Timestamp;
 use wire::status::{ReplicateStatus, TaskStatus};
 
+use crate::demand::Demand;
 use crate::engine::Engine;
 use crate::records::{ReplicateRecord, TaskRecord};
 
@@ -67,7 +68,7 @@ pub enum Unfit {
     /// The block of its deal is gone from the chain.
     #[error("the task's deal vanished in a reorganisation of the chain")]
     DealVanished,
-    /// The deal demands a graphics processor, or more.
+    /// The deal demands a graphics processor, an enclave, or more.
     #[error("the worker lacks what tag {0} demands")]
     TagMissing(Tag),
     /// One replicate of a task per worker, for ever.
@@ -139,11 +140,12 @@ impl Engine {
         worker: Address,
     ) -> Result<(), Unfit> {
         self.takes_replicates(now, task)?;
-        let has_gpu = self
+        let demand = Demand::of(task.tag);
+        let met = self
             .workers
             .get(&worker)
-            .is_some_and(|record| record.profile.gpu);
-        if task.tag.gpu() && !has_gpu {
+            .is_some_and(|record| demand.is_met_by(&record.profile));
+        if !met {
             return Err(Unfit::TagMissing(task.tag));
         }
         if let Some(replicate) = self.replicates.get(&(task.id, worker)) {

@@ -6,18 +6,18 @@ use std::iter::Peekable;
 
 use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
-use poco::tag::Tag;
 use wire::status::TaskStatus;
 
+use crate::demand::Demand;
 use crate::fair::{FairLine, Place, Waiting};
+use crate::input::WorkerProfile;
 use crate::matching::Unfit;
 use crate::records::TaskRecord;
 
 /// Tasks that take one more replicate, by what they demand of a worker.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OpenTasks {
-    plain: Ranks,
-    gpu: Ranks,
+    ranks: BTreeMap<Demand, Ranks>,
     offers: BTreeMap<TaskId, Offer>,
     /// Slots that hold a replicate of the deal.
     slots: BTreeMap<DealId, usize>,
@@ -34,7 +34,7 @@ struct Ranks {
 /// Where a task on offer is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Offer {
-    gpu: bool,
+    demand: Demand,
     begun: bool,
     deal: DealId,
     place: Place,
@@ -55,7 +55,7 @@ impl OpenTasks {
     /// not before.
     pub(crate) fn insert(&mut self, task: &TaskRecord, takers: Vec<Address>) -> bool {
         let offer = Offer {
-            gpu: task.tag.gpu(),
+            demand: Demand::of(task.tag),
             begun: task.status == TaskStatus::Running,
             deal: task.deal,
             place: Place::of(task),
@@ -81,7 +81,8 @@ impl OpenTasks {
     }
 
     /// Notes that a replicate of the deal took a slot, or set one free.
-    pub(crate) fn slot_of(&mut self, deal: DealId, taken: bool) {
+    pub(crate) fn slot_of(&mut self, task: &TaskRecord, taken: bool) {
+        let deal = task.deal;
         let before = self.slots.get(&deal).copied().unwrap_or(0);
         let now = if taken {
             before + 1
@@ -93,45 +94,49 @@ impl OpenTasks {
         } else {
             self.slots.insert(deal, now);
         }
-        for ranks in [&mut self.plain, &mut self.gpu] {
-            ranks.begun.has(deal, now);
-            ranks.fresh.has(deal, now);
-        }
+        // All tasks of a deal demand the same.
+        let ranks = self.ranks.entry(Demand::of(task.tag)).or_default();
+        ranks.begun.has(deal, now);
+        ranks.fresh.has(deal, now);
     }
 
-    const fn line(&mut self, offer: Offer) -> &mut FairLine {
-        let ranks = if offer.gpu {
-            &mut self.gpu
-        } else {
-            &mut self.plain
-        };
-        ranks.line(offer.begun)
+    fn line(&mut self, offer: Offer) -> &mut FairLine {
+        self.ranks
+            .entry(offer.demand)
+            .or_default()
+            .line(offer.begun)
     }
 
-    /// Tasks for a worker that took part in none of them, best first. A worker with a graphics processor takes what only it
-    /// can do before anything else that has the same turn.
-    pub(crate) fn for_anybody(&self, gpu: bool) -> impl Iterator<Item = TaskId> {
-        self.best_first(gpu, FairLine::iter)
+    /// Tasks for a machine that took part in none of them, best first. One that has what few have takes what only it can do
+    /// before anything else that has the same turn.
+    pub(crate) fn for_anybody(&self, machine: &WorkerProfile) -> impl Iterator<Item = TaskId> {
+        self.best_first(machine, FairLine::iter)
     }
 
     /// The same without the tasks that the worker took part in.
-    pub(crate) fn for_worker(&self, worker: Address, gpu: bool) -> impl Iterator<Item = TaskId> {
-        self.best_first(gpu, move |line| line.for_worker(worker))
+    pub(crate) fn for_worker(
+        &self,
+        worker: Address,
+        machine: &WorkerProfile,
+    ) -> impl Iterator<Item = TaskId> {
+        self.best_first(machine, move |line| line.for_worker(worker))
     }
 
     fn best_first<'a, I: Iterator<Item = Waiting> + 'a>(
         &'a self,
-        gpu: bool,
-        wanted: impl Fn(&'a FairLine) -> I + Copy + 'a,
+        machine: &WorkerProfile,
+        wanted: impl Fn(&'a FairLine) -> I,
     ) -> impl Iterator<Item = TaskId> + 'a {
-        let special = gpu.then_some(&self.gpu);
-        let begun = special
-            .into_iter()
-            .flat_map(move |ranks| wanted(&ranks.begun));
-        let fresh = special
-            .into_iter()
-            .flat_map(move |ranks| wanted(&ranks.fresh));
-        merged(begun, wanted(&self.plain.begun)).chain(merged(fresh, wanted(&self.plain.fresh)))
+        let met = || {
+            self.ranks
+                .iter()
+                .rev()
+                .filter(|(demand, _)| demand.is_met_by(machine))
+                .map(|(_, ranks)| ranks)
+        };
+        let begun: Vec<_> = met().map(|ranks| wanted(&ranks.begun).peekable()).collect();
+        let fresh: Vec<_> = met().map(|ranks| wanted(&ranks.fresh).peekable()).collect();
+        merged(begun).chain(merged(fresh))
     }
 
     /// Who took part in a task on offer, as far as this index knows.
@@ -141,7 +146,9 @@ impl OpenTasks {
     }
 
     fn takers(&self, offer: Offer) -> &[Address] {
-        let ranks = if offer.gpu { &self.gpu } else { &self.plain };
+        let Some(ranks) = self.ranks.get(&offer.demand) else {
+            return &[];
+        };
         let line = if offer.begun {
             &ranks.begun
         } else {
@@ -154,10 +161,14 @@ impl OpenTasks {
         self.offers.contains_key(&task)
     }
 
-    /// What keeps a worker without a graphics processor from what is left.
-    pub(crate) fn missing_gpu(&self) -> Option<Unfit> {
-        let waiting = !(self.gpu.begun.is_empty() && self.gpu.fresh.is_empty());
-        waiting.then_some(Unfit::TagMissing(Tag::GPU))
+    /// What keeps a machine from what is left.
+    pub(crate) fn missing(&self, machine: &WorkerProfile) -> Option<Unfit> {
+        let out_of_reach = |(demand, ranks): &(&Demand, &Ranks)| {
+            let waiting = !(ranks.begun.is_empty() && ranks.fresh.is_empty());
+            waiting && !demand.is_met_by(machine)
+        };
+        let (demand, _) = self.ranks.iter().find(out_of_reach)?;
+        Some(Unfit::TagMissing(demand.tag()))
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -169,30 +180,21 @@ impl OpenTasks {
     }
 }
 
-fn merged(
-    special: impl Iterator<Item = Waiting>,
-    plain: impl Iterator<Item = Waiting>,
+/// Of several lines always the one whose turn it is; of those with the same turn the first.
+fn merged<I: Iterator<Item = Waiting>>(
+    mut lines: Vec<Peekable<I>>,
 ) -> impl Iterator<Item = TaskId> {
-    let (mut special, mut plain) = (special.peekable(), plain.peekable());
     std::iter::from_fn(move || {
-        if is_before(&mut special, &mut plain) {
-            special.next()
-        } else {
-            plain.next()
-        }
+        let turn = |line: &mut Peekable<I>| {
+            line.peek()
+                .map(|waiting| (waiting.has, waiting.place.deadline))
+        };
+        let (_, next) = lines
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(nth, line)| Some((turn(line)?, nth)))
+            .min()?;
+        lines.get_mut(next)?.next()
     })
     .map(|waiting| waiting.place.task)
-}
-
-fn is_before(
-    one: &mut Peekable<impl Iterator<Item = Waiting>>,
-    other: &mut Peekable<impl Iterator<Item = Waiting>>,
-) -> bool {
-    match (one.peek(), other.peek()) {
-        (Some(one), Some(other)) => {
-            (one.has, one.place.deadline) <= (other.has, other.place.deadline)
-        }
-        (Some(_), None) => true,
-        (None, _) => false,
-    }
 }

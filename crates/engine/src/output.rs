@@ -5,6 +5,7 @@ use std::fmt;
 
 use alloy_primitives::Address;
 use poco::ids::{DealId, TaskId};
+use poco::tag::TeeFramework;
 use poco::units::{BlockNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use wire::status::{TaskAbortCause, TaskNotificationType};
@@ -12,7 +13,7 @@ use wire::status::{TaskAbortCause, TaskNotificationType};
 use crate::input::{Logs, Ticket};
 use crate::matching::Unfit;
 use crate::records::{
-    DealRecord, EventRecord, PoolRecord, ReplicateRecord, TaskRecord, WorkerRecord,
+    DealRecord, Enclave, EventRecord, PoolRecord, ReplicateRecord, TaskRecord, WorkerRecord,
 };
 
 /// What must happen because of one input.
@@ -113,8 +114,17 @@ pub struct Assignment {
     pub index: u64,
     /// The worker.
     pub worker: Address,
-    /// Zero for standard tasks.
-    pub enclave_challenge: Address,
+    /// The enclave that must compute it; none for standard tasks.
+    pub enclave: Option<Enclave>,
+}
+
+impl Assignment {
+    /// The enclave's address as it is signed: zero for standard tasks.
+    pub fn enclave_challenge(&self) -> Address {
+        self.enclave
+            .as_ref()
+            .map_or(Address::ZERO, |enclave| enclave.challenge)
+    }
 }
 
 /// Why a report was answered with `PLEASE_ABORT`.
@@ -237,6 +247,8 @@ pub enum Purpose {
     Reopen,
     /// Claim on the chain.
     Claim,
+    /// Ask the SMS for the enclave challenge.
+    EnclaveChallenge,
     /// Ask the result proxy whether the result is there.
     CheckUploaded,
     /// Read the task from the chain.
@@ -251,6 +263,7 @@ impl Purpose {
             Self::Finalize => "finalize",
             Self::Reopen => "reopen",
             Self::Claim => "claim",
+            Self::EnclaveChallenge => "enclave-challenge",
             Self::CheckUploaded => "check-uploaded",
             Self::ReadTask => "read-task",
         }
@@ -296,6 +309,8 @@ pub enum Action {
         index: u64,
         /// When contributions close.
         until: Timestamp,
+        /// The enclave technology that the task demands: without an SMS for it nothing is to be sent.
+        framework: Option<TeeFramework>,
     },
     /// `finalize(task, results, callback)`; useless after `until`.
     Finalize {
@@ -326,6 +341,13 @@ pub enum Action {
     CheckUploaded {
         /// The deal's own proxy, else the pool's.
         proxy: Option<String>,
+        /// The enclave that computed it; zero for standard tasks.
+        enclave_challenge: Address,
+    },
+    /// Ask the SMS of this technology for the task's enclave challenge (spec sms §6.4).
+    EnclaveChallenge {
+        /// The technology.
+        framework: TeeFramework,
     },
     /// Read the task's status from the chain's head.
     ReadTask,

@@ -155,11 +155,26 @@ pub struct TaskRecord {
     pub reopen: Deed,
     /// The `claim` transaction.
     pub claim: Deed,
+    /// Asking the SMS for the enclave challenge.
+    #[serde(default)]
+    pub challenge: Deed,
+    /// The enclave that must compute it; none for standard tasks, and before the SMS told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclave: Option<Enclave>,
     /// It left the engine's memory: nothing about it changes any more, and it is not to be loaded.
     pub retired: bool,
     /// Its facts folded; derived, never stored.
     #[serde(skip)]
     pub(crate) chain: ChainState,
+}
+
+/// The enclave that must compute a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enclave {
+    /// The address that it proves to hold the key of; never zero.
+    pub challenge: Address,
+    /// Where the SMS is that made the key, as workers are told.
+    pub sms_url: String,
 }
 
 /// The worker asked to upload.
@@ -364,6 +379,13 @@ impl TaskRecord {
     /// Whether nothing can happen to it any more off chain.
     pub fn is_final(&self) -> bool {
         matches!(self.status, TaskStatus::Completed | TaskStatus::Failed)
+    }
+
+    /// Whether it is initialised on the chain, and the enclave that it demands is not known yet.
+    pub(crate) fn lacks_enclave(&self) -> bool {
+        self.tag.tee_framework().is_some()
+            && self.enclave.is_none()
+            && self.chain.initialized.is_some()
     }
 
     /// Folds the facts again after they changed, or after it was read from a store. Records read for display need this

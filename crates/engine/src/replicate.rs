@@ -289,7 +289,7 @@ impl Engine {
                 holding.remove(&task);
             }
             if let Some(task) = self.tasks.get(&task) {
-                self.open.slot_of(task.deal, false);
+                self.open.slot_of(task, false);
             }
         }
     }
@@ -300,7 +300,7 @@ impl Engine {
             turn.replicate_changed(task, worker);
             let fresh = self.holding.entry(worker).or_default().insert(task);
             if let Some(task) = self.tasks.get(&task).filter(|_| fresh) {
-                self.open.slot_of(task.deal, true);
+                self.open.slot_of(task, true);
             }
         }
     }

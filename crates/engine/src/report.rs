@@ -113,22 +113,17 @@ impl Engine {
     }
 
     /// Whether a worker may finish a task with one transaction: both sides agreed on it, and the contract allows it (spec
-    /// onchain A11). A callback stays with the pool, which pays its gas and checks its bytes first.
+    /// onchain A11). A callback stays with the pool, which pays its gas and checks its bytes first; but every Java worker
+    /// with an enclave finishes tasks of trust 1 so, and is told to (spec scheduler-api §6.3).
     fn offers_caf(&self, task: &TaskRecord, worker: Address) -> bool {
         let knows = self
             .workers
             .get(&worker)
             .is_some_and(|record| record.profile.caf);
         let agreed = self.settings.caf && knows;
-        let eligible = task.trust == 1
-            && !task.calls_back
-            && !task.tag.needs_enclave()
-            && task.tag.tee_framework().is_none();
-        let chain = &task.chain;
-        let open = chain.status() == ChainTaskStatus::Active
-            && chain.contributions.is_empty()
-            && self.chain_clock() < task.contribution_deadline;
-        agreed && eligible && open
+        let standard = task.enclave.is_none() && !task.calls_back && agreed;
+        let open = nobody_contributed(task) && self.chain_clock() < task.contribution_deadline;
+        task.trust == 1 && (standard || task.enclave.is_some()) && open
     }
 
     /// A status that is in the history already: told again, usually because an answer was lost. The worker gets the next
@@ -355,9 +350,20 @@ fn after(task: &TaskRecord, replicate: &ReplicateRecord) -> TaskNotificationType
     let passed_by = task.chain.consensus.is_some() && !task.chain.is_winner(replicate.worker);
     if !winding_up && (failed || passed_by) {
         TaskNotificationType::PleaseAbort
+    } else if status == Computed
+        && task.trust == 1
+        && task.enclave.is_some()
+        && nobody_contributed(task)
+    {
+        TaskNotificationType::PleaseContributeAndFinalize
     } else {
         replicate.next_action()
     }
+}
+
+fn nobody_contributed(task: &TaskRecord) -> bool {
+    let chain = &task.chain;
+    chain.status() == ChainTaskStatus::Active && chain.contributions.is_empty()
 }
 
 fn logs_to_keep(report: &Report) -> Option<Logs> {

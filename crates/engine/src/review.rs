@@ -8,6 +8,7 @@ use wire::status::{ReplicateStatus, TaskStatus};
 
 use crate::deadlines::HOPELESS;
 use crate::deeds::CLAIM_TRIES;
+use crate::demand::Demand;
 use crate::engine::{Alarm, Engine};
 use crate::input::TaskView;
 use crate::output::{Change, Purpose};
@@ -106,6 +107,9 @@ impl Engine {
         let Some(task) = self.tasks.get(&id) else {
             return false;
         };
+        if task.lacks_enclave() {
+            return self.see_to_enclave(turn, id);
+        }
         if task.chain.initialized.is_some() {
             let steps: &[TaskStatus] = match task.status {
                 TaskStatus::Received => &[TaskStatus::Initializing, TaskStatus::Initialized],
@@ -138,6 +142,32 @@ impl Engine {
         false
     }
 
+    /// An enclave is asked for once the chain shows the task: before that no SMS would know it (spec scheduler-logic R-14).
+    fn see_to_enclave(&mut self, turn: &mut Turn, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.status == TaskStatus::Received {
+            let why = "initialised on the chain; its enclave is asked for";
+            return self.advance(turn, id, &[TaskStatus::Initializing], why);
+        }
+        let deadline = task.contribution_deadline;
+        if self.is_over(turn, id, deadline, takes_contributions) {
+            let failure = self
+                .tasks
+                .get(&id)
+                .and_then(|task| task.challenge.last_failure.clone());
+            let reason = format!(
+                "no enclave was known for it before contributions closed: enclave-challenge {}",
+                failure.as_deref().unwrap_or("has no answer")
+            );
+            self.fail(turn, id, TaskStatus::InitializeFailed, &reason);
+            return true;
+        }
+        self.drive(turn, id, Purpose::EnclaveChallenge);
+        false
+    }
+
     fn vanished(&self, id: TaskId) -> bool {
         self.tasks
             .get(&id)
@@ -166,6 +196,11 @@ impl Engine {
             let why = "consensus on the chain";
             return self.advance(turn, id, &[TaskStatus::ConsensusReached], why);
         }
+        if self.everybody_failed(turn.now, id) {
+            let reason = "every worker that could run it, and is there, failed to";
+            self.fail(turn, id, TaskStatus::RunningFailed, reason);
+            return true;
+        }
         let Some(task) = self.tasks.get(&id) else {
             return false;
         };
@@ -176,6 +211,33 @@ impl Engine {
             return true;
         }
         false
+    }
+
+    /// A running task that demands an enclave is given up when whoever is there and has such an enclave failed before it
+    /// contributed (spec scheduler-logic §3.7, Q-08: others do not count, and nobody is not everybody).
+    fn everybody_failed(&self, now: Timestamp, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else {
+            return false;
+        };
+        if task.status != TaskStatus::Running || task.enclave.is_none() {
+            return false;
+        }
+        let demand = Demand::of(task.tag);
+        let mut somebody = false;
+        for worker in self.workers.values() {
+            if !demand.is_met_by(&worker.profile) || !self.is_alive(worker.worker, now) {
+                continue;
+            }
+            somebody = true;
+            let failed = self
+                .replicates
+                .get(&(id, worker.worker))
+                .is_some_and(failed_early);
+            if !failed {
+                return false;
+            }
+        }
+        somebody
     }
 
     fn why_no_consensus(&self, id: TaskId) -> String {
@@ -402,4 +464,21 @@ fn has_started(replicate: &ReplicateRecord) -> bool {
     replicate.history.iter().any(|step| {
         step.status >= ReplicateStatus::Started && step.status <= ReplicateStatus::Contributed
     })
+}
+
+/// Whether a worker failed before it contributed, and did not go on from there.
+fn failed_early(replicate: &ReplicateRecord) -> bool {
+    use ReplicateStatus::{
+        Aborted, AppDownloadFailed, ComputeFailed, DataDownloadFailed, Failed, StartFailed,
+    };
+    let failures = [
+        StartFailed,
+        AppDownloadFailed,
+        DataDownloadFailed,
+        ComputeFailed,
+    ];
+    match replicate.relevant() {
+        Aborted | Failed => failures.iter().any(|one| replicate.passed(*one)),
+        status => failures.contains(&status),
+    }
 }

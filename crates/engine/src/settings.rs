@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use poco::tag::TeeFramework;
 
 /// How the engine behaves. Every duration is wall-clock time unless said otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Settings {
     pub keep_ended: Duration,
     /// Whether failed tasks are claimed after their final deadline, so that stakes come free.
     pub claim: bool,
+    /// Enclave technologies that the pool has an SMS for. Deals that demand another are refused.
+    pub frameworks: BTreeSet<TeeFramework>,
     /// Whether a worker that knows it may finish a standard task of trust 1 with one transaction (design §7).
     pub caf: bool,
 }
@@ -74,6 +77,7 @@ impl Default for Settings {
             retry_most: Duration::from_secs(60),
             keep_ended: Duration::from_secs(600),
             claim: true,
+            frameworks: BTreeSet::new(),
             caf: true,
         }
     }

@@ -6,10 +6,10 @@ use poco::units::Timestamp;
 use wire::status::{ReplicateStatus, StatusModifier, TaskNotificationType};
 
 use crate::engine::{Alarm, Engine};
-use crate::input::{Ask, Ticket};
+use crate::input::{Ask, Ticket, WorkerProfile};
 use crate::matching::Unfit;
 use crate::output::{Assignment, Reply};
-use crate::records::{ReplicateRecord, ReplicateStep, TaskRecord, Topic};
+use crate::records::{ReplicateRecord, ReplicateStep, TaskRecord, Topic, WorkerRecord};
 use crate::turn::{About, Turn};
 
 /// Slack that the original allows a worker whose clock or network is a little early (spec scheduler-api §3.7).
@@ -149,20 +149,19 @@ impl Engine {
         if !ask.gas {
             return Err(Some(Unfit::NoGas));
         }
-        let gpu = self
-            .workers
-            .get(&ask.worker)
-            .is_some_and(|worker| worker.profile.gpu);
-        match self.best_for(turn.now, ask.worker, gpu) {
+        let Some(WorkerRecord { profile, .. }) = self.workers.get(&ask.worker) else {
+            return Err(None);
+        };
+        match self.best_for(turn.now, ask.worker, profile) {
             Some(id) => self.give(turn, id, ask).ok_or(None),
-            None => Err(self.why_nothing(turn.now, ask.worker, gpu)),
+            None => Err(self.why_nothing(turn.now, ask.worker, profile)),
         }
     }
 
     /// The task that a worker with a free slot gets. Those that it took part in, which may be all, are not even looked at.
-    fn best_for(&self, now: Timestamp, worker: Address, gpu: bool) -> Option<TaskId> {
+    fn best_for(&self, now: Timestamp, worker: Address, machine: &WorkerProfile) -> Option<TaskId> {
         self.open
-            .for_worker(worker, gpu)
+            .for_worker(worker, machine)
             .find(|id| self.fits(now, worker, *id))
     }
 
@@ -173,13 +172,17 @@ impl Engine {
     }
 
     /// What keeps a worker that nothing is left for from what it would have got first.
-    fn why_nothing(&self, now: Timestamp, worker: Address, gpu: bool) -> Option<Unfit> {
-        let mut tasks = self.open.for_anybody(gpu);
+    fn why_nothing(
+        &self,
+        now: Timestamp,
+        worker: Address,
+        machine: &WorkerProfile,
+    ) -> Option<Unfit> {
+        let mut tasks = self.open.for_anybody(machine);
         let first = tasks.find_map(|id| self.tasks.get(&id));
         match first {
             Some(task) => self.fit_task(now, task, worker).err(),
-            None if gpu => None,
-            None => self.open.missing_gpu(),
+            None => self.open.missing(machine),
         }
     }
 
@@ -202,9 +205,9 @@ impl Engine {
             }
         }
         for (worker, record) in &self.workers {
-            let gpu = record.profile.gpu;
-            let best = self.best_for(self.clock, *worker, gpu);
-            let mut all = self.open.for_anybody(gpu);
+            let machine = &record.profile;
+            let best = self.best_for(self.clock, *worker, machine);
+            let mut all = self.open.for_anybody(machine);
             if best != all.find(|id| self.fits(self.clock, *worker, *id)) {
                 wrong.push(format!("worker {worker} would not get what suits it best"));
             }
@@ -292,12 +295,12 @@ impl Engine {
 }
 
 /// What the authorization of a replicate is made of. Standard tasks have no enclave.
-pub(crate) const fn assignment(task: &TaskRecord, worker: Address) -> Assignment {
+pub(crate) fn assignment(task: &TaskRecord, worker: Address) -> Assignment {
     Assignment {
         task: task.id,
         deal: task.deal,
         index: task.index,
         worker,
-        enclave_challenge: Address::ZERO,
+        enclave: task.enclave.clone(),
     }
 }

@@ -202,6 +202,11 @@ impl Engine {
             .get(&id)
             .and_then(|task| self.deals.get(&task.deal))
             .and_then(|deal| deal.details.storage_proxy.clone());
+        let enclave_challenge = self
+            .tasks
+            .get(&id)
+            .and_then(|task| task.enclave.as_ref())
+            .map_or(Address::ZERO, |enclave| enclave.challenge);
         let waiting = self.waiting_for_upload(id);
         let check = self.checks.entry(id).or_default();
         if check.running {
@@ -216,7 +221,10 @@ impl Engine {
                 task: id,
                 attempt: check.attempt,
             },
-            action: Action::CheckUploaded { proxy },
+            action: Action::CheckUploaded {
+                proxy,
+                enclave_challenge,
+            },
         });
     }
 

@@ -21,6 +21,7 @@ pub mod login;
 pub mod orders;
 pub mod result_link;
 pub mod rewards;
+pub mod secrets;
 pub mod signing;
 pub mod status;
 pub mod tag;

@@ -29,6 +29,9 @@ pub enum TeeFramework {
 }
 
 impl TeeFramework {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Scone, Self::Gramine, Self::Tdx];
+
     /// The framework of a low nibble, which must match exactly: 3, 5 or 9.
     pub const fn of_nibble(nibble: u8) -> Option<Self> {
         match nibble {
@@ -37,6 +40,30 @@ impl TeeFramework {
             9 => Some(Self::Tdx),
             _ => None,
         }
+    }
+
+    /// The tag that demands it and nothing else.
+    pub const fn tag(self) -> Tag {
+        match self {
+            Self::Scone => Tag::SCONE,
+            Self::Gramine => Tag::GRAMINE,
+            Self::Tdx => Tag::TDX,
+        }
+    }
+
+    /// Its name on the wire: `SCONE`, `GRAMINE`, `TDX` (spec scheduler-api §5.7).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scone => "SCONE",
+            Self::Gramine => "GRAMINE",
+            Self::Tdx => "TDX",
+        }
+    }
+}
+
+impl std::fmt::Display for TeeFramework {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -50,14 +50,14 @@ impl Authorizer {
         if !self.allowed.is_empty() && !self.allowed.contains(&given.worker) {
             return Err(NotAuthorized::NotAllowed(given.worker));
         }
-        let hash = poco::authorization::hash(given.worker, given.task, given.enclave_challenge);
+        let hash = poco::authorization::hash(given.worker, given.task, given.enclave_challenge());
         Ok(WorkerpoolAuthorization {
             chain_task_id: given.task,
             deal_id: given.deal,
             task_index: u32::try_from(given.index)
                 .map_err(|_| NotAuthorized::Index(given.index))?,
             worker_wallet: given.worker,
-            enclave_challenge: given.enclave_challenge,
+            enclave_challenge: given.enclave_challenge(),
             signature: signing::sign_prefixed(&self.wallet, hash)?.into(),
         })
     }
@@ -66,15 +66,29 @@ impl Authorizer {
     pub(crate) fn for_the_result_proxy(
         &self,
         task: TaskId,
+        enclave_challenge: Address,
     ) -> Result<(WorkerpoolAuthorization, Sig), NotAuthorized> {
-        let hash = poco::authorization::hash(self.address(), task, Address::ZERO);
+        let hash = poco::authorization::hash(self.address(), task, enclave_challenge);
         let signature = signing::sign_prefixed(&self.wallet, hash)?;
         let authorization = WorkerpoolAuthorization {
             chain_task_id: task,
             worker_wallet: self.address(),
+            enclave_challenge,
             signature: signature.into(),
             ..WorkerpoolAuthorization::default()
         };
         Ok((authorization, signature))
+    }
+
+    /// What the scheduler shows a secret manager to ask for a task's enclave (spec sms §6.4).
+    pub(crate) fn for_an_enclave(&self, task: TaskId) -> Result<Sig, NotAuthorized> {
+        let hash = poco::authorization::enclave_challenge_hash(task);
+        Ok(signing::sign_prefixed(&self.wallet, hash)?)
+    }
+
+    /// What the scheduler shows a secret manager to leave a secret of its own (spec sms §3).
+    pub(crate) fn for_a_secret(&self, name: &str, value: &str) -> Result<Sig, NotAuthorized> {
+        let hash = poco::secrets::named_hash(self.address(), name, value);
+        Ok(signing::sign_prefixed(&self.wallet, hash)?)
     }
 }

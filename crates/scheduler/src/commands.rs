@@ -1,4 +1,5 @@
-//! Doing what the engine wants done: transactions by the outbox, questions to the result proxy and to the chain.
+//! Doing what the engine wants done: transactions by the outbox or by a blockchain adapter, questions to the result proxy, to secret
+//! managers and to the chain.
 //!
 //! Each command comes back as one input. Transactions that are wanted at one moment are handed over together, so that the
 //! outbox can send them together, and tasks are read a few at a time: a deal may have ten thousand of them. An error of a
@@ -8,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
 use chain::{ArrayCall, GasPolicy, Hub, Intent, Joinable, NodeError, OutboxError, OutboxHandle};
 use chassis::Shutdown;
@@ -16,18 +17,23 @@ use engine::{Action, Command, CommandKey, Input, Outcome, TaskView};
 use poco::contracts::Hub as Abi;
 use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
+use poco::tag::TeeFramework;
 use poco::units::Timestamp;
 use store::Batch;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::Url;
+use wire::adapter::AdapterClient;
 use wire::error::ClientError;
 use wire::reach::Reach;
 use wire::result_proxy::ResultProxyClient;
 
 use crate::authorize::{Authorizer, NotAuthorized};
 use crate::crash;
+use crate::enclaves::{Enclaves, NoEnclave};
 use crate::inbox::Inbox;
+
+mod adapter;
 
 /// Questions put to a peer before it counts as not answering.
 const TRIES: u32 = 3;
@@ -51,6 +57,10 @@ pub(crate) struct Inner {
     pub(crate) proxy: Url,
     /// Where deals may say that another one is.
     pub(crate) proxy_reach: Reach,
+    /// What sends `initialize` and `finalize`, if not the outbox.
+    pub(crate) adapter: Option<AdapterClient>,
+    /// The secret managers.
+    pub(crate) enclaves: Enclaves,
     pub(crate) inbox: Inbox,
     pub(crate) running: TaskTracker,
     pub(crate) shutdown: Shutdown,
@@ -65,7 +75,11 @@ enum Unanswered {
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     #[error(transparent)]
-    Proxy(#[from] ClientError),
+    Peer(#[from] ClientError),
+    #[error(transparent)]
+    Enclave(#[from] NoEnclave),
+    #[error("the blockchain adapter is still at it")]
+    StillUnderWay,
     #[error(transparent)]
     Authorization(#[from] NotAuthorized),
     #[error("the chain shows status {0}, which no task has")]
@@ -89,9 +103,9 @@ impl Commands {
                 .filter(|command| underway.insert(command.key));
             fresh.collect()
         };
-        let (together, apart): (Vec<_>, Vec<_>) = fresh
-            .into_iter()
-            .partition(|command| joinable(&command.action).is_some());
+        let (together, apart): (Vec<_>, Vec<_>) = fresh.into_iter().partition(|command| {
+            self.of_adapter(&command.action).is_none() && joinable(&command.action).is_some()
+        });
         for command in apart {
             self.spawn(async move |this: Self| this.carry_out(command).await);
         }
@@ -149,9 +163,19 @@ impl Commands {
         let Command { key, action } = command;
         let (before, after) = crash::around(key.purpose);
         chassis::crash::point(before);
-        let sends = !matches!(action, Action::CheckUploaded { .. } | Action::ReadTask);
+        let sends = !matches!(
+            action,
+            Action::CheckUploaded { .. } | Action::EnclaveChallenge { .. } | Action::ReadTask
+        );
         let result = match action {
-            Action::CheckUploaded { proxy } => self.check_uploaded(key.task, proxy).await,
+            Action::CheckUploaded {
+                proxy,
+                enclave_challenge,
+            } => {
+                self.check_uploaded(key.task, proxy, enclave_challenge)
+                    .await
+            }
+            Action::EnclaveChallenge { framework } => self.challenge(key.task, framework).await,
             Action::ReadTask => {
                 // Never closed, and if it were, reading at once would do no harm.
                 let _turn = self.readings.acquire().await.ok();
@@ -201,6 +225,12 @@ impl Commands {
         action: Action,
         after: &'static str,
     ) -> Result<Outcome, Unanswered> {
+        if let Some((adapter, command)) = self.of_adapter(&action) {
+            self.check_enclave(&action).await?;
+            let outcome = self.by_adapter(adapter, key.task, &command).await;
+            chassis::crash::point(after);
+            return outcome;
+        }
         match self.submit(key, action).await {
             Ok(()) => {}
             // What is under way stays under way: the engine has since come to want it with another payload, and gets that one
@@ -214,12 +244,30 @@ impl Commands {
         self.outcome(key).await
     }
 
+    /// The enclave of a task. A secret manager that does not give it is asked again after a while, by the next try.
+    async fn challenge(
+        &self,
+        task: TaskId,
+        framework: TeeFramework,
+    ) -> Result<Outcome, Unanswered> {
+        match self.inner.enclaves.challenge(framework, task).await {
+            Ok(enclave) => Ok(Outcome::Challenged(enclave)),
+            Err(error) => {
+                tracing::warn!(%task, %error, "a task has no enclave yet");
+                Ok(Outcome::Refused {
+                    reason: error.to_string(),
+                })
+            }
+        }
+    }
+
     async fn submit(&self, key: CommandKey, action: Action) -> Result<(), Unanswered> {
         let intent = self.intent(key, action).await?;
         Ok(self.inner.outbox.submit(intent).await?)
     }
 
     async fn intent(&self, key: CommandKey, action: Action) -> Result<Intent, Unanswered> {
+        self.check_enclave(&action).await?;
         let joins = joinable(&action);
         let (calldata, gas, deadline) = self.transaction(key.task, action).await?;
         Ok(Intent {
@@ -247,6 +295,18 @@ impl Commands {
         })
     }
 
+    /// Nothing is paid for a task that demands an enclave while there is nobody to give it one.
+    async fn check_enclave(&self, action: &Action) -> Result<(), Unanswered> {
+        if let Action::Initialize {
+            framework: Some(framework),
+            ..
+        } = action
+        {
+            self.inner.enclaves.ready(*framework).await?;
+        }
+        Ok(())
+    }
+
     /// Calldata, gas policy and deadline of a transaction.
     async fn transaction(
         &self,
@@ -255,7 +315,9 @@ impl Commands {
     ) -> Result<(Vec<u8>, GasPolicy, Option<Timestamp>), Unanswered> {
         let estimated = GasPolicy::estimated();
         Ok(match action {
-            Action::Initialize { deal, index, until } => {
+            Action::Initialize {
+                deal, index, until, ..
+            } => {
                 let call = Abi::initializeCall {
                     dealid: deal.0,
                     idx: U256::from(index),
@@ -305,7 +367,9 @@ impl Commands {
                 None,
             ),
             // Not transactions; never come here.
-            Action::CheckUploaded { .. } | Action::ReadTask => (Vec::new(), estimated, None),
+            Action::CheckUploaded { .. } | Action::EnclaveChallenge { .. } | Action::ReadTask => {
+                (Vec::new(), estimated, None)
+            }
         })
     }
 
@@ -314,11 +378,15 @@ impl Commands {
         &self,
         task: TaskId,
         proxy: Option<String>,
+        enclave_challenge: Address,
     ) -> Result<Outcome, Unanswered> {
         let Some(client) = self.proxy_of(task, proxy)? else {
             return Ok(Outcome::Uploaded(false));
         };
-        let (authorization, signature) = self.inner.authorizer.for_the_result_proxy(task)?;
+        let (authorization, signature) = self
+            .inner
+            .authorizer
+            .for_the_result_proxy(task, enclave_challenge)?;
         let mut tries = 0;
         loop {
             tries += 1;

@@ -2,6 +2,9 @@
 //! and checked whole before anything is bound or opened.
 
 mod ignored;
+mod remotes;
+
+pub use remotes::{AdapterSettings, RegistrySettings, RemoteSettings};
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -54,6 +57,8 @@ pub struct Settings {
     pub private_proxies: bool,
     /// Whether workers that know it may finish standard tasks of trust 1 with one transaction (`WORKERPOOL_SCHEDULER_CAF`).
     pub caf: bool,
+    /// Services that the scheduler can do without.
+    pub remotes: RemoteSettings,
     /// Sessions that the push channel of the original may have at a time (`WORKERPOOL_SCHEDULER_PUSH_SESSIONS`).
     pub push_sessions: usize,
     /// Whether the push channel offers WebSockets: Java workers then try them first (`WORKERPOOL_SCHEDULER_PUSH_WEBSOCKET`).
@@ -226,6 +231,7 @@ impl Settings {
             .property("management.server.address")
             .parse::<IpAddr>("an IP address to listen on")
             .optional();
+        let remotes = RemoteSettings::read(&mut read);
         let push_sessions = read
             .var("WORKERPOOL_SCHEDULER_PUSH_SESSIONS")
             .number()
@@ -257,6 +263,7 @@ impl Settings {
                 claim,
                 private_proxies,
                 caf,
+                remotes: remotes?,
                 push_sessions,
                 push_websocket,
             })

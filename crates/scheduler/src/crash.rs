@@ -34,6 +34,8 @@ pub const CRASH_POINTS: &[&str] = &[
     "scheduler-after-claim",
     "scheduler-before-check-uploaded",
     "scheduler-after-check-uploaded",
+    "scheduler-before-enclave-challenge",
+    "scheduler-after-enclave-challenge",
     "scheduler-before-read-task",
     "scheduler-after-read-task",
     "outbox.intent_persisted",
@@ -53,6 +55,10 @@ pub(crate) const fn around(purpose: Purpose) -> (&'static str, &'static str) {
             "scheduler-before-check-uploaded",
             "scheduler-after-check-uploaded",
         ),
+        Purpose::EnclaveChallenge => (
+            "scheduler-before-enclave-challenge",
+            "scheduler-after-enclave-challenge",
+        ),
         Purpose::ReadTask => ("scheduler-before-read-task", "scheduler-after-read-task"),
     }
 }
@@ -69,6 +75,7 @@ mod tests {
             Purpose::Reopen,
             Purpose::Claim,
             Purpose::CheckUploaded,
+            Purpose::EnclaveChallenge,
             Purpose::ReadTask,
         ] {
             let (before, after) = around(purpose);

@@ -11,6 +11,7 @@ mod clock;
 mod commands;
 mod config;
 mod crash;
+mod enclaves;
 mod figures;
 mod head;
 mod inbox;
@@ -22,7 +23,10 @@ mod run;
 mod wallets;
 mod watch;
 
-pub use config::{ChainSettings, Settings, Threshold, WorkerSettings};
+pub use config::{
+    AdapterSettings, ChainSettings, RegistrySettings, RemoteSettings, Settings, Threshold,
+    WorkerSettings,
+};
 pub use crash::CRASH_POINTS;
 pub use persist::batch;
 pub use preflight::{PATIENCE, StartError};

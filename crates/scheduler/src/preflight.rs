@@ -13,11 +13,12 @@ use poco::units::Wei;
 use store::StoreError;
 use tokio::time::Instant;
 use url::Url;
+use wire::adapter::AdapterClient;
 use wire::config::ConfigClient;
 use wire::error::ClientError;
 use wire::message::PublicChainConfig;
 
-use crate::config::Settings;
+use crate::config::{AdapterSettings, Settings};
 use crate::wallets::GAS_OF_ONE;
 
 /// Pause between two asks of a peer that does not answer.
@@ -124,6 +125,26 @@ pub enum StartError {
         /// What one transaction may cost.
         needed: Wei,
     },
+    /// The platform registry tells what cannot be.
+    #[error(
+        "the platform registry {url} tells {name} = {value:?}, which is no http:// or https:// URL\n  mend     correct it there, or set SMS_SCONE, SMS_GRAMINE and SMS_TDX here"
+    )]
+    Registry {
+        /// Its URL.
+        url: Url,
+        /// The property.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The blockchain adapter does not let us in.
+    #[error(
+        "the blockchain adapter {url} refuses the credentials\n  mend     set IEXEC_CORE_CHAIN_ADAPTER_USERNAME and IEXEC_CORE_CHAIN_ADAPTER_PASSWORD to what it was started with"
+    )]
+    AdapterCredentials {
+        /// Its URL.
+        url: Url,
+    },
     /// The data folder cannot be used.
     #[error("{error}\n  set by    WORKERPOOL_SCHEDULER_DATA_DIR")]
     Store {
@@ -154,6 +175,8 @@ impl StartError {
             | Self::NoHub { .. }
             | Self::NoPool { .. }
             | Self::NotTheOwner { .. }
+            | Self::Registry { .. }
+            | Self::AdapterCredentials { .. }
             | Self::Store { .. }
             | Self::Listen(_) => 64,
             Self::NoGas { .. } | Self::Other(_) | Self::Interrupted => 1,
@@ -302,6 +325,29 @@ async fn chain_config(
         });
     }
     Ok(config)
+}
+
+/// A client of the blockchain adapter. That it is away now is no reason not to start: it is asked when it is needed.
+pub(crate) async fn adapter(settings: &AdapterSettings) -> Result<AdapterClient, StartError> {
+    let AdapterSettings {
+        url,
+        username,
+        password,
+    } = settings;
+    let client = AdapterClient::new(url.clone(), username, password.reveal())
+        .map_err(|error| StartError::Other(error.to_string()))?;
+    match client.version().await {
+        Ok(version) => {
+            tracing::info!(%url, version, "a blockchain adapter sends initialize and finalize");
+        }
+        Err(ClientError::Unauthorized { .. }) => {
+            return Err(StartError::AdapterCredentials { url: url.clone() });
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the blockchain adapter does not answer; it is asked when it is needed");
+        }
+    }
+    Ok(client)
 }
 
 async fn code_at(node: &Node, address: Address) -> Result<Bytes, NodeError> {

@@ -26,6 +26,7 @@ use crate::authorize::Authorizer;
 use crate::clock::now;
 use crate::commands::{Commands, Inner};
 use crate::config::Settings;
+use crate::enclaves::Enclaves;
 use crate::figures::Figures;
 use crate::head::ChainHealth;
 use crate::inbox::{self, Owner};
@@ -166,18 +167,35 @@ async fn assemble(
     let records = persist::load(&store).await?;
     let figures = Figures::with(records.deals.iter().map(|deal| deal.details.id));
     let saw_a_deal = records.pool.latest_deal_block.0 > 0;
-    let (engine, left) = Engine::load(engine_settings(&settings, block_time), records, now());
+    let authorizer = Arc::new(Authorizer::new(
+        wallet.clone(),
+        settings.workers.allowed.clone(),
+    ));
+    let enclaves = Enclaves::open(
+        &settings.remotes,
+        Arc::clone(&authorizer),
+        settings.result_repository.text.clone(),
+    )
+    .await?;
+    let adapter = match &settings.remotes.adapter {
+        Some(adapter) => Some(preflight::adapter(adapter).await?),
+        None => None,
+    };
+    let engine_settings = engine::Settings {
+        frameworks: enclaves.served().await,
+        ..engine_settings(&settings, block_time)
+    };
+    let (engine, left) = Engine::load(engine_settings, records, now());
 
     let (outbox_handle, outbox) = Outbox::start(
         hub.node().clone(),
-        wallet.clone(),
+        wallet,
         Arc::new(store.clone()),
         outbox_settings(&settings, block_time),
     )
     .await
     .map_err(|error| StartError::Other(error.to_string()))?;
     let (inbox, outlet) = inbox::open();
-    let authorizer = Arc::new(Authorizer::new(wallet, settings.workers.allowed.clone()));
     let notices = Notices::new(store.clone());
     let commands = Commands::new(Inner {
         outbox: outbox_handle.clone(),
@@ -185,6 +203,8 @@ async fn assemble(
         authorizer: Arc::clone(&authorizer),
         proxy: settings.result_repository.value.clone(),
         proxy_reach: wire::Reach::of(settings.private_proxies),
+        adapter,
+        enclaves,
         inbox: inbox.clone(),
         running: running.clone(),
         shutdown: shutdown.clone(),

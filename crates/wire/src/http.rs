@@ -189,6 +189,8 @@ impl Peer {
             builder = builder.header(CONTENT_TYPE, "application/json");
         }
         builder = match &request.body {
+            // Java clients say that nothing follows, and some proxies insist on being told.
+            None if request.method == Method::POST => builder.header(CONTENT_LENGTH, 0),
             None => builder,
             Some(Payload::Bytes(bytes)) => builder.body(bytes.clone()),
             Some(Payload::Stream { length, make }) => {
@@ -250,7 +252,7 @@ impl Answer {
         }
     }
 
-    fn not_understood(&self, expected: &'static str, problem: String) -> ClientError {
+    pub(crate) fn not_understood(&self, expected: &'static str, problem: String) -> ClientError {
         ClientError::NotUnderstood {
             url: self.url.clone(),
             expected,

@@ -87,7 +87,7 @@ fn a_task_that_somebody_initialised_before_it_was_made_is_not_missed() {
 }
 
 #[test]
-fn a_deal_that_demands_an_enclave_is_refused_loudly() {
+fn a_deal_that_demands_an_enclave_no_sms_is_there_for_is_refused_loudly() {
     for tag in [Tag::TEE, Tag::SCONE, Tag::GRAMINE, Tag::TDX] {
         let mut world = World::new().workers(["ann"]).deal(standard().tag(tag));
         assert!(world.stored.deals[&deal_id(1)].refused.is_some());
@@ -97,7 +97,7 @@ fn a_deal_that_demands_an_enclave_is_refused_loudly() {
                 .failure
                 .as_ref()
                 .unwrap()
-                .contains("enclave")
+                .contains(if tag == Tag::TEE { "enclave" } else { "no SMS" })
         );
         assert_eq!(world.commanded(Purpose::Initialize), 0);
         world.ask("ann").is_nothing();

@@ -6,6 +6,7 @@ mod bags;
 mod callback;
 mod chain;
 mod deals;
+mod enclaves;
 mod ending;
 mod explain;
 mod reports;

@@ -12,7 +12,7 @@ use engine::{Input, Settings, Ticket, WorkerProfile};
 use poco::consensus::more_needed;
 use poco::ids::TaskId;
 use poco::status::ChainTaskStatus;
-use poco::tag::Tag;
+use poco::tag::{Tag, TeeFramework};
 use poco::units::Timestamp;
 use wire::status::ReplicateStatus::{self, Created, WorkerLost};
 use wire::status::{TaskNotificationType, TaskStatus};
@@ -56,6 +56,7 @@ impl Story {
         let settings = Settings {
             initialize_ahead: 4,
             expand_at_once: 3,
+            frameworks: [TeeFramework::Scone].into(),
             ..Settings::default()
         };
         let mut world = World::with(settings);
@@ -71,6 +72,7 @@ impl Story {
                     cpu_nb: cpus,
                     gpu,
                     caf,
+                    sgx: dice.one_in(2),
                     ..WorkerProfile::default()
                 },
             );

@@ -2,11 +2,12 @@
 //! tasks on offer is not believed; what it should answer is found from the stored records and from what
 //! [`Engine::fit`](engine::Engine::fit) says of each task alone.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use engine::{Input, Order, Reply, Settings, TaskRecord, Unfit, WorkerProfile};
 use poco::ids::{DealId, TaskId};
-use poco::tag::Tag;
+use poco::tag::{Tag, TeeFramework};
 use poco::units::{BlockNumber, Timestamp};
 use wire::status::ReplicateStatus::{self, Aborted, ComputeFailed, Computed, Created, Started};
 use wire::status::TaskStatus;
@@ -25,7 +26,7 @@ type Turn = (
     bool,
     usize,
     Timestamp,
-    bool,
+    Reverse<(Option<TeeFramework>, bool)>,
     (Timestamp, u64, TaskId),
     DealId,
 );
@@ -59,6 +60,7 @@ impl Market {
             ask_period: seconds(0),
             initialize_ahead: 12,
             expand_at_once: 50,
+            frameworks: [TeeFramework::Scone].into(),
             ..Settings::default()
         };
         let mut market = Self {
@@ -70,7 +72,13 @@ impl Market {
         for name in NAMES {
             market.register(name);
         }
-        market.world.register(NOBODY, 1, true);
+        let everything = WorkerProfile {
+            cpu_nb: 1,
+            gpu: true,
+            sgx: true,
+            ..WorkerProfile::default()
+        };
+        market.world.register_as(NOBODY, everything);
         market
     }
 
@@ -78,6 +86,7 @@ impl Market {
         let profile = WorkerProfile {
             cpu_nb: 2 + self.dice.below(8) as i64,
             gpu: self.dice.one_in(4),
+            sgx: self.dice.one_in(4),
             ..WorkerProfile::default()
         };
         self.world.register_as(name, profile);
@@ -90,8 +99,9 @@ impl Market {
         if self.dice.one_in(3) {
             details.max_execution = minutes(2);
         }
-        if self.dice.one_in(4) {
-            details = details.tag(Tag::GPU);
+        if self.dice.one_in(3) {
+            let both = Tag(Tag::GPU.0 | Tag::SCONE.0);
+            details = details.tag([Tag::GPU, Tag::SCONE, both][self.dice.below(3)]);
         }
         self.world.matched(details);
         self.world.pass(seconds(10));
@@ -224,12 +234,16 @@ impl Market {
             Err(Unfit::UnknownTask) => {}
             other => return Expected::nothing(other.err()),
         }
-        let gpu = self.world.stored.workers[&worker].profile.gpu;
+        let machine = &self.world.stored.workers[&worker].profile;
         let line = self.line();
-        let mine = || line.iter().filter(|task| gpu || !task.tag.gpu());
+        let can = |tag: Tag| {
+            (machine.gpu || !tag.gpu()) && (machine.sgx || tag.tee_framework().is_none())
+        };
+        let mine = || line.iter().filter(|task| can(task.tag));
         let Some(first) = mine().next() else {
-            let needs_gpu = !line.is_empty();
-            return Expected::nothing(needs_gpu.then_some(Unfit::TagMissing(Tag::GPU)));
+            let needed = line.iter().map(|task| task.tag);
+            let least = needed.min_by_key(|tag| (tag.tee_framework(), tag.gpu()));
+            return Expected::nothing(least.map(Unfit::TagMissing));
         };
         let fits = |task: &&&TaskRecord| engine.fit(now, worker, task.id).is_ok();
         let found = mine().find(fits).map(|task| task.id);
@@ -269,7 +283,7 @@ impl Market {
                     !begun(task),
                     slots.get(&task.deal).copied().unwrap_or(0),
                     task.contribution_deadline,
-                    !task.tag.gpu(),
+                    Reverse((task.tag.tee_framework(), task.tag.gpu())),
                     first_of(task),
                     task.deal,
                 );

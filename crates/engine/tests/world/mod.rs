@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
 use engine::{
-    Action, Ask, Command, CommandKey, DealDetails, Engine, Input, Notice, Order, Outcome, Outputs,
-    Purpose, Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
+    Action, Ask, Command, CommandKey, DealDetails, Enclave, Engine, Input, Notice, Order, Outcome,
+    Outputs, Purpose, Reply, Report, ReportDetails, Settings, Ticket, WorkerProfile,
 };
 use poco::ids::{DealId, TaskId};
 use poco::units::{BlockNumber, Timestamp};
@@ -83,6 +83,8 @@ pub(crate) struct World {
     /// The pool's outbox does not work: its commands stay undone.
     pub(crate) outbox_stuck: bool,
     pub(crate) proxy_down: bool,
+    /// The SMS does not answer.
+    pub(crate) sms_down: bool,
     /// Whatever is commanded for these tasks comes back without an answer.
     pub(crate) unreachable: BTreeSet<TaskId>,
     /// The cursor does not see new blocks.
@@ -119,6 +121,7 @@ impl World {
             uploaded: BTreeSet::new(),
             outbox_stuck: false,
             proxy_down: false,
+            sms_down: false,
             unreachable: BTreeSet::new(),
             cursor_stuck: false,
             unseen: VecDeque::new(),
@@ -345,7 +348,7 @@ impl World {
         while let Some(command) = self.undone.pop_front() {
             let chain_command = !matches!(
                 command.key.purpose,
-                Purpose::CheckUploaded | Purpose::ReadTask
+                Purpose::CheckUploaded | Purpose::ReadTask | Purpose::EnclaveChallenge
             );
             if chain_command && self.outbox_stuck {
                 stuck.push_back(command);
@@ -364,6 +367,13 @@ impl World {
             _ if unreachable => Outcome::Unreachable {
                 reason: "connection refused".to_owned(),
             },
+            Action::EnclaveChallenge { .. } if self.sms_down => Outcome::Refused {
+                reason: "the SMS does not answer".to_owned(),
+            },
+            Action::EnclaveChallenge { framework } => Outcome::Challenged(Enclave {
+                challenge: wallet(&format!("enclave of {}", key.task)),
+                sms_url: format!("https://{framework}.example"),
+            }),
             Action::CheckUploaded { .. } => Outcome::Uploaded(self.uploaded.contains(&key.task)),
             Action::ReadTask => Outcome::Read(self.chain.view(key.task)),
             _ => {
@@ -421,7 +431,9 @@ impl World {
                 initialize_first,
                 ..
             } => Tx::Claim(id, initialize_first.then(|| self.times(*deal))),
-            Action::CheckUploaded { .. } | Action::ReadTask => panic!("not a transaction"),
+            Action::CheckUploaded { .. } | Action::ReadTask | Action::EnclaveChallenge { .. } => {
+                panic!("not a transaction")
+            }
         }
     }
 

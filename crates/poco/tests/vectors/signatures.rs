@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use poco::signing::{self, Sig};
-use poco::{authorization, contribution, lax_hex, login};
+use poco::{authorization, contribution, lax_hex, login, secrets};
 use serde_json::Value;
 
 use crate::entry::{Entry, Read};
@@ -71,10 +71,15 @@ pub(crate) fn secret_manager(entry: &Entry) {
         // A hash alone, with nothing that signs it: `COVERAGE.md` says that it is left.
         return;
     };
-    let hash = if entry.id == "sms-session-authorization" {
-        authorization_hash(&entry.inputs)
-    } else {
-        entry.expected.word("hash")
+    let hash = match entry.id.as_str() {
+        "sms-session-authorization" => authorization_hash(&entry.inputs),
+        id if id.starts_with("sms-web2-") => {
+            let [owner, key, value] = ["owner", "key", "value"].map(|name| entry.inputs.text(name));
+            let hash = secrets::named_hash(owner.parse().unwrap(), key, value);
+            assert_eq!(hash, entry.expected.word("hash"));
+            hash
+        }
+        _ => entry.expected.word("hash"),
     };
     is_signed_prefixed(entry, hash, "authorizationHeader");
     let owner = entry.inputs.key("privateKey").address();

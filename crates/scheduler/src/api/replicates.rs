@@ -66,7 +66,7 @@ async fn available(
             tracing::info!(task = %given.task, worker = %worker, "a task is given");
             axum::Json(ReplicateTaskSummary {
                 workerpool_authorization,
-                sms_url: None,
+                sms_url: given.enclave.map(|enclave| enclave.sms_url),
             })
             .into_response()
         }
@@ -116,7 +116,10 @@ fn notification(api: &Api, missed: &MissedTask) -> Result<TaskNotification, ApiE
         task_notification_type: missed.kind,
         task_notification_extra: Some(TaskNotificationExtra {
             workerpool_authorization: Some(api.authorizer.authorize(given)?),
-            sms_url: None,
+            sms_url: given
+                .enclave
+                .as_ref()
+                .map(|enclave| enclave.sms_url.clone()),
             block_number: missed.block.map_or(0, |block| block.0),
             task_abort_cause: missed.abort_cause,
         }),

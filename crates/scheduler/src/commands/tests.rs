@@ -47,10 +47,19 @@ async fn commands_at(node: Url, store: Arc<dyn OutboxStore>) -> Commands {
         .await
         .unwrap();
     tokio::spawn(work.run());
+    let authorizer = Arc::new(Authorizer::new(wallet, Default::default()));
+    let remotes = crate::config::RemoteSettings {
+        sms: Default::default(),
+        registry: None,
+        adapter: None,
+    };
+    let enclaves = Enclaves::open(&remotes, Arc::clone(&authorizer), String::new());
     Commands::new(Inner {
         outbox,
+        adapter: None,
+        enclaves: enclaves.await.unwrap(),
         hub,
-        authorizer: Arc::new(Authorizer::new(wallet, Default::default())),
+        authorizer,
         proxy: nowhere(),
         proxy_reach: Reach::public(),
         inbox: crate::inbox::open().0,
@@ -123,13 +132,19 @@ async fn a_deal_cannot_send_the_scheduler_into_its_own_network_except_to_the_poo
     ] {
         assert_eq!(asks(refused), None, "{refused}");
         let named = Some(refused.to_owned());
-        let answer = commands.check_uploaded(task, named).await.unwrap();
+        let answer = commands
+            .check_uploaded(task, named, Address::ZERO)
+            .await
+            .unwrap();
         assert_eq!(answer, Outcome::Uploaded(false), "{refused}");
     }
     assert!(asks("https://proxy.example.org").is_some());
     // A name shows where it leads only when it is connected to.
     let named = Some("http://localhost:9".to_owned());
-    let answer = commands.check_uploaded(task, named).await.unwrap();
+    let answer = commands
+        .check_uploaded(task, named, Address::ZERO)
+        .await
+        .unwrap();
     assert_eq!(answer, Outcome::Uploaded(false));
 }
 
@@ -171,6 +186,7 @@ fn initialize(index: u64) -> Command {
             deal: DEAL,
             index,
             until: Timestamp::from_secs(1),
+            framework: None,
         },
     }
 }

@@ -1,8 +1,9 @@
 //! Names of the original that mean nothing to this scheduler, and why: whoever still sets one is told, and nothing is refused for it.
 
 const DATABASE: &str = "data is kept in the folder WORKERPOOL_SCHEDULER_DATA_DIR";
-const ADAPTER: &str = "this scheduler sends its transactions itself; stop the adapter, or two programs use one wallet";
-const ENCLAVES: &str = "TEE tasks are not served yet";
+const ADAPTER: &str = "this scheduler sends its transactions itself, unless WORKERPOOL_SCHEDULER_CHAIN_ADAPTER is true; stop the adapter, or two \
+     programs use one wallet";
+const OLD_SMS: &str = "an SMS is named for each technology: SMS_SCONE, SMS_GRAMINE, SMS_TDX";
 const CHAIN: &str =
     "the scheduler asks the config server which chain it is on (IEXEC_CONFIG_SERVER_URL)";
 const RESULTS: &str = "results are kept by the result proxy (IEXEC_RESULT_REPOSITORY_URL)";
@@ -13,6 +14,19 @@ const FRAMEWORK: &str = "it is about the original's framework, which is not here
 /// Names that the config server and the result proxy read.
 pub(super) const OF_OTHERS: &[(&str, &str)] =
     &[("IEXEC_CHAIN_ID", CHAIN), ("IEXEC_HUB_ADDRESS", CHAIN)];
+
+/// What is about a blockchain adapter.
+pub(super) const OF_THE_ADAPTER: &[(&str, &str)] = &[
+    ("IEXEC_CORE_CHAIN_ADAPTER_URL", ADAPTER),
+    ("BLOCKCHAINADAPTER_URL", ADAPTER),
+    ("IEXEC_CORE_CHAIN_ADAPTER_USERNAME", ADAPTER),
+    ("BLOCKCHAINADAPTER_AUTH_USERNAME", ADAPTER),
+    ("IEXEC_CORE_CHAIN_ADAPTER_PASSWORD", ADAPTER),
+    ("BLOCKCHAINADAPTER_AUTH_PASSWORD", ADAPTER),
+    ("IEXEC_CORE_CHAIN_ADAPTER_PROTOCOL", ADAPTER),
+    ("IEXEC_CORE_CHAIN_ADAPTER_HOST", ADAPTER),
+    ("IEXEC_CORE_CHAIN_ADAPTER_PORT", ADAPTER),
+];
 
 /// The name, and why it has no effect. Generic forms of the original's properties stand beside the names of their own.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -25,26 +39,8 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("SPRING_DATA_MONGODB_AUTOINDEXCREATION", DATABASE),
     ("MONGOCK_RUNNERTYPE", DATABASE),
     ("MONGOCK_MIGRATIONSCANPACKAGE", DATABASE),
-    ("IEXEC_CORE_CHAIN_ADAPTER_URL", ADAPTER),
-    ("BLOCKCHAINADAPTER_URL", ADAPTER),
-    ("IEXEC_CORE_CHAIN_ADAPTER_USERNAME", ADAPTER),
-    ("BLOCKCHAINADAPTER_AUTH_USERNAME", ADAPTER),
-    ("IEXEC_CORE_CHAIN_ADAPTER_PASSWORD", ADAPTER),
-    ("BLOCKCHAINADAPTER_AUTH_PASSWORD", ADAPTER),
-    ("IEXEC_CORE_CHAIN_ADAPTER_PROTOCOL", ADAPTER),
-    ("IEXEC_CORE_CHAIN_ADAPTER_HOST", ADAPTER),
-    ("IEXEC_CORE_CHAIN_ADAPTER_PORT", ADAPTER),
-    ("IEXEC_PLATFORM_REGISTRY", ENCLAVES),
-    ("SPRING_CONFIG_IMPORT", ENCLAVES),
-    ("IEXEC_PLATFORM_REGISTRY_STACK", ENCLAVES),
-    ("SPRING_CLOUD_CONFIG_PROFILE", ENCLAVES),
-    ("IEXEC_PLATFORM_REGISTRY_LABEL", ENCLAVES),
-    ("SPRING_CLOUD_CONFIG_LABEL", ENCLAVES),
-    ("SMS_SCONE", ENCLAVES),
-    ("SMS_GRAMINE", ENCLAVES),
-    ("SMS_TDX", ENCLAVES),
-    ("IEXEC_SMS_HOST", ENCLAVES),
-    ("IEXEC_SMS_PORT", ENCLAVES),
+    ("IEXEC_SMS_HOST", OLD_SMS),
+    ("IEXEC_SMS_PORT", OLD_SMS),
     ("IEXEC_PUBLIC_CHAIN_ADDRESS", CHAIN),
     ("IEXEC_IPFS_HOST", RESULTS),
     ("IEXEC_IPFS_PORT", RESULTS),
@@ -181,7 +177,8 @@ mod tests {
         let usual = Settings::from_env(&MapEnv::default()).unwrap();
         for (name, value) in NAMES {
             let env = MapEnv::from([(*name, *value)]);
-            let ignored = WITHOUT_EFFECT.iter().any(|(known, _)| known == name);
+            let mut without_effect = WITHOUT_EFFECT.iter().chain(OF_THE_ADAPTER);
+            let ignored = without_effect.any(|(known, _)| known == name);
             let works = match Settings::from_env(&env) {
                 Ok(settings) => {
                     format!("{settings:?}") != format!("{usual:?}")

@@ -139,6 +139,11 @@ impl FakeNode {
 
     /// A deal of `tasks` standard tasks.
     pub fn buy(&self, tasks: u64, trust: u64) -> DealId {
+        self.buy_tagged(tasks, trust, B256::ZERO)
+    }
+
+    /// A deal of `tasks` tasks that demand what the tag says.
+    pub fn buy_tagged(&self, tasks: u64, trust: u64, tag: B256) -> DealId {
         let id = {
             let mut chain = self.chain();
             let id = keccak256((chain.deals.len() as u64).to_be_bytes());
@@ -157,7 +162,7 @@ impl FakeNode {
                 },
                 trust: U256::from(trust),
                 category: U256::ZERO,
-                tag: B256::ZERO,
+                tag,
                 requester,
                 beneficiary: requester,
                 callback: Address::ZERO,

@@ -1,0 +1,347 @@
+//! The secret managers that the pool's enclaves get their secrets from: which there are, whether each serves what it is set
+//! for, and what is asked of them (spec sms §16, blockchain-adapter C).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::env::Kept;
+use engine::Enclave;
+use poco::ids::TaskId;
+use poco::secrets::RESULT_PROXY_URL;
+use poco::tag::TeeFramework;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+use wire::error::ClientError;
+use wire::registry::{Properties, RegistryClient};
+use wire::sms::{NamedSecret, SmsClient};
+
+use crate::authorize::{Authorizer, NotAuthorized};
+use crate::config::{RegistrySettings, RemoteSettings};
+use crate::preflight::StartError;
+
+/// How long it holds that a secret manager serves what it is set for.
+const HOLDS: Duration = Duration::from_secs(60);
+/// How long a service that does not is left alone: many tasks may want it at once.
+const REST: Duration = Duration::from_secs(5);
+
+/// The secret managers.
+pub(crate) struct Enclaves {
+    known: Mutex<Known>,
+    /// Who signs what is asked.
+    authorizer: Arc<Authorizer>,
+    /// Where results go by default, which post-computation has to know.
+    result_proxy: String,
+}
+
+struct Known {
+    sms: BTreeMap<TeeFramework, Sms>,
+    /// Set while the registry has never answered.
+    registry: Option<Registry>,
+}
+
+struct Registry {
+    settings: RegistrySettings,
+    client: RegistryClient,
+    failed: Option<(Instant, ClientError)>,
+}
+
+struct Sms {
+    client: SmsClient,
+    /// As workers are told.
+    url: String,
+    /// What the last look at it said.
+    looked: Option<(Instant, Result<TeeFramework, ClientError>)>,
+    /// It knows where results go by default.
+    knows_proxy: bool,
+}
+
+/// What a registry tells.
+type Told = Vec<(TeeFramework, Kept<Url>)>;
+
+/// A property of a registry that should be a URL.
+struct NoUrl {
+    name: &'static str,
+    value: String,
+}
+
+/// Why there is no enclave for a task now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoEnclave {
+    /// None is known.
+    #[error(
+        "no SMS for {framework} is known: set SMS_{framework}, or have the platform registry tell it"
+    )]
+    NoSms {
+        /// The technology.
+        framework: TeeFramework,
+    },
+    /// Nobody said yet which there are.
+    #[error("the platform registry does not tell which SMS there is for {framework}: {error}")]
+    NoRegistry {
+        /// The technology.
+        framework: TeeFramework,
+        /// What went wrong.
+        error: ClientError,
+    },
+    /// It is one for something else.
+    #[error(
+        "the SMS at {url} serves {serves}, and SMS_{framework} says that it serves {framework}"
+    )]
+    OtherFramework {
+        /// Where it is.
+        url: String,
+        /// What it says.
+        serves: TeeFramework,
+        /// What is wanted.
+        framework: TeeFramework,
+    },
+    /// It does not answer as it should.
+    #[error("the SMS for {framework} gives no answer: {error}")]
+    Sms {
+        /// The technology.
+        framework: TeeFramework,
+        /// What went wrong.
+        error: ClientError,
+    },
+    /// The pool's wallet did not sign.
+    #[error(transparent)]
+    Signing(#[from] NotAuthorized),
+}
+
+impl Enclaves {
+    /// Takes what is set, and asks the registry for the rest. A registry that does not answer is asked again when it is needed.
+    pub(crate) async fn open(
+        settings: &RemoteSettings,
+        authorizer: Arc<Authorizer>,
+        result_proxy: String,
+    ) -> Result<Self, StartError> {
+        let mut known = Known {
+            sms: BTreeMap::new(),
+            registry: None,
+        };
+        for (framework, url) in &settings.sms {
+            known.add(*framework, url.clone()).map_err(unusable)?;
+        }
+        let complete = known.sms.len() == TeeFramework::ALL.len();
+        if let Some(settings) = settings.registry.clone().filter(|_| !complete) {
+            let client = RegistryClient::new(settings.url.clone()).map_err(unusable)?;
+            match client.properties(&settings.stack, &settings.label).await {
+                Ok(properties) => {
+                    let told = told(&properties).map_err(|wrong| StartError::Registry {
+                        url: settings.url.clone(),
+                        name: wrong.name,
+                        value: wrong.value,
+                    })?;
+                    known.learn(told).map_err(unusable)?;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the platform registry does not answer; it is asked again when a deal demands an enclave");
+                    known.registry = Some(Registry {
+                        settings,
+                        client,
+                        failed: None,
+                    });
+                }
+            }
+        }
+        for (framework, sms) in &known.sms {
+            tracing::info!(%framework, sms = %sms.url, "deals that demand this enclave are served");
+        }
+        Ok(Self {
+            known: Mutex::new(known),
+            authorizer,
+            result_proxy,
+        })
+    }
+
+    /// Technologies whose deals are taken on: all of them while nobody said which there are.
+    pub(crate) async fn served(&self) -> BTreeSet<TeeFramework> {
+        let known = self.known.lock().await;
+        if known.registry.is_some() {
+            return TeeFramework::ALL.into();
+        }
+        known.sms.keys().copied().collect()
+    }
+
+    /// Whether there is a secret manager for this technology that serves it. Nothing is paid for a task before that.
+    pub(crate) async fn ready(&self, framework: TeeFramework) -> Result<(), NoEnclave> {
+        let client = {
+            let mut known = self.known.lock().await;
+            let sms = known.sms(framework).await?;
+            let judged = sms.judge(framework);
+            let holds = if judged.is_ok() { HOLDS } else { REST };
+            match &sms.looked {
+                Some((at, _)) if at.elapsed() < holds => return judged,
+                _ => sms.client.clone(),
+            }
+        };
+        let serves = client.framework().await;
+        let mut known = self.known.lock().await;
+        let sms = known.sms(framework).await?;
+        sms.looked = Some((Instant::now(), serves));
+        sms.judge(framework)
+    }
+
+    /// The enclave that must compute a task.
+    pub(crate) async fn challenge(
+        &self,
+        framework: TeeFramework,
+        task: TaskId,
+    ) -> Result<Enclave, NoEnclave> {
+        let failed = |error| NoEnclave::Sms { framework, error };
+        let (client, url, knows_proxy) = {
+            let mut known = self.known.lock().await;
+            let sms = known.sms(framework).await?;
+            (sms.client.clone(), sms.url.clone(), sms.knows_proxy)
+        };
+        let signature = self.authorizer.for_an_enclave(task)?;
+        let challenge = client
+            .enclave_challenge(task, &signature)
+            .await
+            .map_err(failed)?;
+        if !knows_proxy {
+            self.tell_proxy(framework, &client).await?;
+        }
+        Ok(Enclave {
+            challenge,
+            sms_url: url,
+        })
+    }
+
+    /// Says where results go by default. Deals that name a proxy of their own do without, so a failure stops nothing.
+    async fn tell_proxy(
+        &self,
+        framework: TeeFramework,
+        client: &SmsClient,
+    ) -> Result<(), NoEnclave> {
+        let secret = NamedSecret {
+            owner: self.authorizer.address(),
+            name: RESULT_PROXY_URL,
+            value: &self.result_proxy,
+        };
+        let signature = self.authorizer.for_a_secret(secret.name, secret.value)?;
+        match client.put_secret(secret, &signature).await {
+            Ok(()) => {
+                let mut known = self.known.lock().await;
+                known.sms(framework).await?.knows_proxy = true;
+            }
+            Err(error) => {
+                tracing::warn!(%framework, %error, "the SMS is not told where results go by default; it is told again with the next task");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    fn add(&mut self, framework: TeeFramework, url: Kept<Url>) -> Result<(), ClientError> {
+        let sms = Sms {
+            client: SmsClient::new(url.value)?,
+            url: url.text,
+            looked: None,
+            knows_proxy: false,
+        };
+        self.sms.entry(framework).or_insert(sms);
+        Ok(())
+    }
+
+    /// What is set here counts more than what the registry tells.
+    fn learn(&mut self, told: Told) -> Result<(), ClientError> {
+        for (framework, url) in told {
+            self.add(framework, url)?;
+        }
+        self.registry = None;
+        Ok(())
+    }
+
+    async fn sms(&mut self, framework: TeeFramework) -> Result<&mut Sms, NoEnclave> {
+        if !self.sms.contains_key(&framework) {
+            self.ask_registry(framework).await?;
+        }
+        self.sms
+            .get_mut(&framework)
+            .ok_or(NoEnclave::NoSms { framework })
+    }
+
+    async fn ask_registry(&mut self, framework: TeeFramework) -> Result<(), NoEnclave> {
+        let Some(registry) = &mut self.registry else {
+            return Ok(());
+        };
+        if let Some((at, error)) = &registry.failed
+            && at.elapsed() < REST
+        {
+            let error = error.clone();
+            return Err(NoEnclave::NoRegistry { framework, error });
+        }
+        let RegistrySettings { stack, label, .. } = &registry.settings;
+        match registry.client.properties(stack, label).await {
+            Ok(properties) => {
+                let told = told(&properties).unwrap_or_else(|NoUrl { name, value }| {
+                    tracing::error!(
+                        property = name,
+                        value,
+                        "what the platform registry tells is no URL"
+                    );
+                    Vec::new()
+                });
+                self.learn(told)
+                    .map_err(|error| NoEnclave::NoRegistry { framework, error })
+            }
+            Err(error) => {
+                registry.failed = Some((Instant::now(), error.clone()));
+                Err(NoEnclave::NoRegistry { framework, error })
+            }
+        }
+    }
+}
+
+impl Sms {
+    fn judge(&self, framework: TeeFramework) -> Result<(), NoEnclave> {
+        match &self.looked {
+            Some((_, Ok(serves))) if *serves != framework => Err(NoEnclave::OtherFramework {
+                url: self.url.clone(),
+                serves: *serves,
+                framework,
+            }),
+            Some((_, Err(error))) => Err(NoEnclave::Sms {
+                framework,
+                error: error.clone(),
+            }),
+            Some((_, Ok(_))) | None => Ok(()),
+        }
+    }
+}
+
+/// The secret managers among a registry's properties; nothing else of them is taken, so that a registry cannot change how this
+/// pool works. Else the first that is no URL.
+fn told(properties: &Properties) -> Result<Told, NoUrl> {
+    let mut told = Vec::new();
+    for (framework, name) in [
+        (TeeFramework::Scone, "sms.scone"),
+        (TeeFramework::Gramine, "sms.gramine"),
+        (TeeFramework::Tdx, "sms.tdx"),
+    ] {
+        let Some(text) = properties.get(name).map(|text| text.trim()) else {
+            continue;
+        };
+        if text.is_empty() {
+            continue;
+        }
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let Some(value) = url else {
+            let value = text.to_owned();
+            return Err(NoUrl { name, value });
+        };
+        let text = text.to_owned();
+        told.push((framework, Kept { text, value }));
+    }
+    Ok(told)
+}
+
+fn unusable(error: ClientError) -> StartError {
+    StartError::Other(error.to_string())
+}
