@@ -146,6 +146,18 @@ impl Rpc {
         for word in words {
             data.extend_from_slice(word.as_slice());
         }
+        self.send_data_as(from, to, data)
+            .await
+            .with_context(|| format!("{function} by {from}"))
+    }
+
+    /// The same with the whole call as bytes.
+    pub async fn send_data_as(
+        &self,
+        from: Address,
+        to: Address,
+        data: Vec<u8>,
+    ) -> anyhow::Result<Receipt> {
         self.request::<Value>("anvil_impersonateAccount", json!([from]))
             .await?;
         // The one form of a price that chains with and without a base fee take.
@@ -157,10 +169,7 @@ impl Rpc {
                 .await
         })
         .await?;
-        anyhow::ensure!(
-            receipt.status == U256::from(1),
-            "{function} by {from} reverted"
-        );
+        anyhow::ensure!(receipt.status == U256::from(1), "it reverted");
         Ok(receipt)
     }
 }

@@ -40,7 +40,7 @@ async fn buy_short(world: &World, args: &str) -> B256 {
 }
 
 /// The table of crash points of a role, from the binary itself.
-fn crash_points(role: &str) -> Vec<String> {
+pub(crate) fn crash_points(role: &str) -> Vec<String> {
     let output = std::process::Command::new(world::binary().unwrap())
         .args(["crash-points", role])
         .output()
@@ -264,7 +264,7 @@ async fn reached(world: &World, point: &str, mark: &Path) {
 }
 
 /// Arms the pool at `point`, lets `provoke` lead it there, kills it there, and starts it again unarmed.
-async fn kill_pool_at<T>(
+pub(crate) async fn kill_pool_at<T>(
     world: &mut World,
     point: &str,
     provoke: impl AsyncFnOnce(&mut World) -> T,
@@ -300,7 +300,7 @@ fn is_special(point: &str) -> bool {
         .any(|part| point.contains(part))
 }
 
-fn points_with(points: &[String], part: &str) -> Vec<String> {
+pub(crate) fn points_with(points: &[String], part: &str) -> Vec<String> {
     let found: Vec<String> = points
         .iter()
         .filter(|point| point.contains(part))
@@ -331,7 +331,7 @@ async fn a_scheduler_killed_at_each_kind_of_output_carries_on() {
     let mut tasks = kill_at_every_point(&mut world, &usual, "hello", |world| &mut world.pool).await;
 
     // Logins: a worker that starts anew asks for a challenge and a token.
-    for point in points_with(&points, "challenge") {
+    for point in points_with(&points, "scheduler-challenge") {
         kill_pool_at(&mut world, &point, async |world| {
             world.workers[0].kill_and_restart().unwrap()
         })

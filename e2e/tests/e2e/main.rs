@@ -11,6 +11,7 @@ mod alone;
 mod apps;
 mod bags;
 mod clock;
+mod enclaves;
 mod faults;
 mod inputs;
 mod java;
