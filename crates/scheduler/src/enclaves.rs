@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chassis::env::Kept;
+use chassis::health::{Condition, Status};
 use engine::Enclave;
 use poco::ids::TaskId;
 use poco::secrets::RESULT_PROXY_URL;
@@ -33,6 +35,8 @@ pub(crate) struct Enclaves {
     authorizer: Arc<Authorizer>,
     /// Where results go by default, which post-computation has to know.
     result_proxy: String,
+    /// Whether the registry ever answered; none when there is none.
+    registry: Option<Arc<AtomicBool>>,
 }
 
 struct Known {
@@ -44,6 +48,7 @@ struct Known {
 struct Registry {
     settings: RegistrySettings,
     client: RegistryClient,
+    answers: Arc<AtomicBool>,
     failed: Option<(Instant, ClientError)>,
 }
 
@@ -124,11 +129,15 @@ impl Enclaves {
         for (framework, url) in &settings.sms {
             known.add(*framework, url.clone()).map_err(unusable)?;
         }
+        let mut registry = None;
         let complete = known.sms.len() == TeeFramework::ALL.len();
         if let Some(settings) = settings.registry.clone().filter(|_| !complete) {
             let client = RegistryClient::new(settings.url.clone()).map_err(unusable)?;
+            let answers = Arc::new(AtomicBool::new(false));
+            registry = Some(Arc::clone(&answers));
             match client.properties(&settings.stack, &settings.label).await {
                 Ok(properties) => {
+                    answers.store(true, Ordering::Relaxed);
                     let told = told(&properties).map_err(|wrong| StartError::Registry {
                         url: settings.url.clone(),
                         name: wrong.name,
@@ -141,6 +150,7 @@ impl Enclaves {
                     known.registry = Some(Registry {
                         settings,
                         client,
+                        answers,
                         failed: None,
                     });
                 }
@@ -153,6 +163,16 @@ impl Enclaves {
             known: Mutex::new(known),
             authorizer,
             result_proxy,
+            registry,
+        })
+    }
+
+    /// How the registry is, by the original's name and with its words; none where there is none.
+    pub(crate) fn registry_health(&self) -> Option<impl Fn() -> Condition + Send + Sync + 'static> {
+        let answers = self.registry.clone()?;
+        Some(move || match answers.load(Ordering::Relaxed) {
+            true => Condition::up(),
+            false => Condition::new(Status::Unknown).with("error", "no property sources located"),
         })
     }
 
@@ -278,6 +298,7 @@ impl Known {
         let RegistrySettings { stack, label, .. } = &registry.settings;
         match registry.client.properties(stack, label).await {
             Ok(properties) => {
+                registry.answers.store(true, Ordering::Relaxed);
                 let told = told(&properties).unwrap_or_else(|NoUrl { name, value }| {
                     tracing::error!(
                         property = name,

@@ -177,6 +177,7 @@ async fn assemble(
         settings.result_repository.text.clone(),
     )
     .await?;
+    let registry_health = enclaves.registry_health();
     let adapter = match &settings.remotes.adapter {
         Some(adapter) => Some(preflight::adapter(adapter).await?),
         None => None,
@@ -256,6 +257,9 @@ async fn assemble(
     metrics.register(|registry| exposition::register(registry, figures.clone()));
     let own_health = Health::new();
     own_health.register("blockchainConnection", health.clone());
+    if let Some(registry) = registry_health {
+        own_health.register("clientConfigServer", registry);
+    }
     own_health.register("diskSpace", DiskSpace::under(&settings.data_dir));
     let public_url = settings.public_url.clone().map_or_else(
         || format!("http://localhost:{}", addr.port()),

@@ -254,11 +254,19 @@ async fn an_sms_is_found_in_the_platform_registry_and_what_is_set_here_counts_mo
         first_task(world.node.buy_tagged(1, 1, Tag::SCONE.0)),
     );
     world.task_becomes(one, "INITIALIZED").await;
+    let health = async || {
+        world
+            .get("/actuator/health/clientConfigServer")
+            .await
+            .json()
+    };
+    let unknown = json!({"status": "UNKNOWN", "details": {"error": "no property sources located"}});
+    assert_eq!(health().await, unknown);
     *up.lock().unwrap() = true;
     world.task_becomes(other, "INITIALIZED").await;
     assert_eq!(scone.state.lock().unwrap().challenges, [other]);
     assert_eq!(tdx.state.lock().unwrap().challenges, [one]);
-    world.registered(1).await;
+    assert_eq!(health().await, json!({"status": "UP"}));
 }
 
 #[tokio::test]

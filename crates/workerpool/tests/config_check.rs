@@ -191,3 +191,13 @@ fn what_cannot_be_read_is_named_with_its_place() {
     assert_eq!(code, Some(64));
     assert!(said.contains("missing.env"), "{said}");
 }
+
+#[test]
+fn a_secret_in_a_file_that_is_only_in_the_container_is_nothing_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = "IEXEC_CORE_WALLET_PATH=/wallet.json\nIEXEC_CORE_WALLET_PASSWORD_FILE=/run/secrets/password\n";
+    std::fs::write(folder.path().join("core.env"), env).unwrap();
+    let (code, printed, said) = check(folder.path(), &["--role", "scheduler", "core.env"]);
+    assert_eq!(code, Some(0), "{printed}\n{said}");
+    assert!(!printed.contains("wrong"), "{printed}");
+}

@@ -47,6 +47,14 @@ pub trait Env: Send + Sync {
     /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
 
+    /// What is in a file that a setting names.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn file(&self, path: &str) -> std::io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+
     /// Takes what an operator should know of settings while they are read. The log has most of it too.
     fn told(&self, _warning: &Warning) {}
 }

@@ -91,6 +91,10 @@ impl<'e> Reader<'e> {
         build().map_err(|Noted(())| failed)
     }
 
+    pub(super) const fn env(&self) -> &'e dyn Env {
+        self.env
+    }
+
     fn set(&self, name: &str) -> Option<Found> {
         let text = self.env.get(name)?;
         Some(Found {

@@ -146,7 +146,7 @@ impl<'r, 'e> Var<'r, 'e> {
 
     fn secret_in_file(&mut self) -> Option<Found> {
         let file = self.file_of(&format!("{}_FILE", self.name))?;
-        match std::fs::read_to_string(file.text.trim()) {
+        match self.reader.env().file(file.text.trim()) {
             Ok(mut text) => {
                 let end = text.trim_end_matches(['\r', '\n']).len();
                 text.truncate(end);
