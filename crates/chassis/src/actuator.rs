@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,6 +15,7 @@ use crate::error::framework_error;
 use crate::extract::Path;
 use crate::health::Health;
 use crate::metrics::{Metrics, OPEN_METRICS, TEXT};
+use crate::origin::Origin;
 
 const JSON: &str = "application/vnd.spring-boot.actuator.v3+json";
 
@@ -69,12 +70,8 @@ impl Actuator {
     }
 }
 
-async fn links(State(actuator): State<Arc<Actuator>>, headers: HeaderMap) -> Response {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    let link = |path: &str, templated: bool| json!({"href": format!("http://{host}/actuator{path}"), "templated": templated});
+async fn links(State(actuator): State<Arc<Actuator>>, Origin { base, .. }: Origin) -> Response {
+    let link = |path: &str, templated: bool| json!({"href": format!("{base}/actuator{path}"), "templated": templated});
     let mut links = Map::from_iter([("self".to_owned(), link("", false))]);
     if actuator.shows("health") {
         links.insert("health".to_owned(), link("/health", false));

@@ -9,17 +9,22 @@ pub mod disk;
 pub mod env;
 pub mod error;
 pub mod extract;
+pub mod front;
 pub mod health;
 pub mod listen;
 pub mod logs;
 pub mod metrics;
+pub mod origin;
 pub mod serve;
 pub mod shutdown;
 pub mod surface;
+pub mod tls;
 
 mod cors;
 
+pub use front::{Door, Front, FrontNames};
 pub use listen::{ListenError, listen};
+pub use origin::Origin;
 pub use serve::{serve, serve_with, text};
 pub use shutdown::Shutdown;
 pub use surface::{Slashes, Surface};

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
+use crate::tls::TlsError;
+
 /// Why a service cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -26,6 +28,9 @@ pub enum ListenError {
         /// The variable that sets the port.
         setting: String,
     },
+    /// There is nothing to show to clients.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// This machine does not have that address, or something rarer.
     #[error("listening on {addr} failed: {source}")]
     Failed {

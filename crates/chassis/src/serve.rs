@@ -1,20 +1,24 @@
 //! Serving HTTP until the end is asked for, then letting what runs come to its end, for a while.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::connect_info::Connected;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
+use axum::serve::{IncomingStream, Listener, ListenerExt as _};
+use axum::{Extension, Router};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::framework_error;
+use crate::front::Door;
+use crate::origin::Way;
 use crate::shutdown::Shutdown;
 use crate::surface::Surface;
+use crate::tls::TlsListener;
 
 /// Time that requests have to end after the end was asked for. Less than what container engines give a process.
 pub const DRAIN: Duration = Duration::from_secs(8);
@@ -24,11 +28,11 @@ pub const DRAIN: Duration = Duration::from_secs(8);
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    door: impl Into<Door>,
     routes: Router,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    serve_with(listener, routes, Surface::default(), DRAIN, shutdown).await
+    serve_with(door, routes, Surface::default(), DRAIN, shutdown).await
 }
 
 /// Serves `routes` behind `surface` until `shutdown`. Then nothing new is taken, and what runs has `drain` to end; after that
@@ -37,20 +41,58 @@ pub async fn serve(
 /// # Errors
 /// When the listener fails.
 pub async fn serve_with(
-    listener: TcpListener,
+    door: impl Into<Door>,
     routes: Router,
     surface: Surface,
     drain: Duration,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
+    let Door {
+        listener,
+        certificates,
+        forwarded,
+    } = door.into();
+    let way = Way {
+        tls: certificates.is_some(),
+        forwarded,
+    };
+    let mut app = surface.over(routes);
+    if way != Way::default() {
+        app = app.layer(Extension(way));
+    }
+    match certificates {
+        None => {
+            let listener = listener.tap_io(|connection| {
+                // Answers are small and waited for. A connection that refuses this is broken, and read will tell.
+                let _ = connection.set_nodelay(true);
+            });
+            serve_until(listener, app, drain, shutdown).await
+        }
+        Some(certificates) => {
+            // It is `tap_io` by which axum learns whose a connection is.
+            let listener = TlsListener::new(listener, certificates.acceptor()).tap_io(|_| {});
+            tokio::select! {
+                result = serve_until(listener, app, drain, shutdown) => result,
+                never = certificates.renew() => match never {},
+            }
+        }
+    }
+}
+
+async fn serve_until<L>(
+    listener: L,
+    app: Router,
+    drain: Duration,
+    shutdown: Shutdown,
+) -> std::io::Result<()>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
     let over = CancellationToken::new();
-    let app = surface
-        .over(routes)
-        .layer(from_fn_with_state(over.clone(), until_over));
-    let listener = listener.tap_io(|connection| {
-        // Answers are small and waited for. A connection that refuses this is broken, and read will tell.
-        let _ = connection.set_nodelay(true);
-    });
+    let app = app
+        .layer(from_fn_with_state(over.clone(), until_over))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let asked = shutdown.triggered();
     let serving = axum::serve(listener, app).with_graceful_shutdown(asked);
     let ended = async {

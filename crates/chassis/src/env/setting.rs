@@ -168,6 +168,11 @@ impl<'r, 'e> Var<'r, 'e> {
 }
 
 impl<T: 'static> Setting<'_, '_, T> {
+    /// The variable that sets it, under the name that wins; its first name when nothing does.
+    pub fn set_by(&self) -> &str {
+        self.found.as_ref().map_or(self.name, |found| &found.name)
+    }
+
     /// Narrows what is accepted; `expected` says what it must be, as in "greater than 0".
     pub fn check(self, expected: impl Into<String>, fits: impl Fn(&T) -> bool + 'static) -> Self {
         let parse = self.parse;
