@@ -5,11 +5,18 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use chassis::env::{ConfigErrors, Env, Kept, Reader, Role};
+use chassis::{Front, FrontNames};
 use url::Url;
 use wire::message::PublicChainConfig;
 
 /// The variable that sets the port, named where it cannot be bound.
 pub const PORT: &str = "IEXEC_CONFIG_SERVER_PORT";
+
+const FRONT: FrontNames = FrontNames {
+    certificate: "WORKERPOOL_CONFIG_SERVER_TLS_CERTIFICATE",
+    key: "WORKERPOOL_CONFIG_SERVER_TLS_KEY",
+    forward_headers: "WORKERPOOL_CONFIG_SERVER_FORWARD_HEADERS",
+};
 
 const ADAPTER: &str =
     "the scheduler sends its transactions itself; stop the adapter, or two programs use one wallet";
@@ -40,6 +47,8 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
 pub struct Settings {
     /// Where to listen; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// With which certificate, and behind what.
+    pub front: Front,
     /// What to tell.
     pub chain: PublicChainConfig,
     /// What `/actuator` shows besides its links.
@@ -59,6 +68,7 @@ impl Settings {
             .var("WORKERPOOL_CONFIG_SERVER_HOST")
             .parse("an IP address")
             .or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let front = Front::read(&mut read, FRONT);
         let chain_id = read
             .var("IEXEC_CHAIN_ID")
             .property("chain.id")
@@ -114,6 +124,7 @@ impl Settings {
             };
             Ok(Self {
                 listen: SocketAddr::new(host, port),
+                front,
                 chain,
                 actuators,
             })

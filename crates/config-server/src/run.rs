@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use chassis::{ListenError, Shutdown};
-use tokio::net::TcpListener;
+use chassis::{Door, ListenError, Shutdown};
 use tokio::task::JoinHandle;
 
 use crate::api;
@@ -44,23 +43,26 @@ impl Running {
 /// Binds where `settings` say and serves until `shutdown`, in a task of its own.
 ///
 /// # Errors
-/// When the port cannot be bound.
+/// When the port cannot be bound, or there is no certificate where one is set.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, Error> {
+    let certificates = settings.front.certificates().await?;
     let listener = chassis::listen(settings.listen, PORT).await?;
     let addr = listener.local_addr()?;
-    tracing::info!(%addr, chain = settings.chain.chain_id, "config server listens");
-    let task = tokio::spawn(serve(settings, listener, shutdown));
+    let scheme = settings.front.scheme();
+    let door = settings.front.door(listener, certificates);
+    tracing::info!(%addr, scheme, chain = settings.chain.chain_id, "config server listens");
+    let task = tokio::spawn(serve(settings, door, shutdown));
     Ok(Running { addr, task })
 }
 
-/// Serves on a listener that is bound already, until `shutdown`.
+/// Serves at a door that is open already, until `shutdown`.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     settings: Settings,
-    listener: TcpListener,
+    door: impl Into<Door>,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    Ok(chassis::serve(listener, api::routes(&settings), shutdown).await?)
+    Ok(chassis::serve(door, api::routes(&settings), shutdown).await?)
 }

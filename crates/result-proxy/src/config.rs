@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, address};
 use chassis::env::{ConfigErrors, Env, Reader, Role};
+use chassis::{Front, FrontNames};
 use url::Url;
 
 use crate::archive::Limits;
@@ -21,6 +22,12 @@ const DEFAULT_NODE: &str = "https://bellecour.iex.ec";
 const DEFAULT_MAX_UPLOAD: u64 = 256 << 20;
 const DEFAULT_MAX_UNPACKED: u64 = 4 << 30;
 const DEFAULT_MAX_ENTRIES: usize = 100_000;
+
+const FRONT: FrontNames = FrontNames {
+    certificate: "WORKERPOOL_RESULT_PROXY_TLS_CERTIFICATE",
+    key: "WORKERPOOL_RESULT_PROXY_TLS_KEY",
+    forward_headers: "WORKERPOOL_RESULT_PROXY_FORWARD_HEADERS",
+};
 
 const DATABASE: &str = "data is kept in the folder WORKERPOOL_RESULT_PROXY_DATA_DIR, and results in a MongoDB are not found here";
 const UPLOADS: &str = "uploads are limited by WORKERPOOL_RESULT_PROXY_MAX_UPLOAD, in the original too by nothing that this sets";
@@ -50,6 +57,8 @@ const OF_OTHERS: &[(&str, &str)] = &[
 pub struct Settings {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// With which certificate, and behind what.
+    pub front: Front,
     /// The folder for the database and the archives; made if missing.
     pub data: PathBuf,
     /// The file with the key that signs tokens; made if missing.
@@ -92,6 +101,7 @@ impl Settings {
             .property("server.port")
             .port()
             .or(DEFAULT_PORT);
+        let front = Front::read(&mut read, FRONT);
         let data = read
             .var("WORKERPOOL_RESULT_PROXY_DATA_DIR")
             .path()
@@ -160,6 +170,7 @@ impl Settings {
         read.finish(|| {
             Ok(Self {
                 listen: SocketAddr::new(host, port),
+                front,
                 data,
                 jwt_key,
                 chain_id,
@@ -258,6 +269,7 @@ mod tests {
             settings,
             Settings {
                 listen: "127.0.0.1:0".parse().unwrap(),
+                front: Front::default(),
                 data: "/somewhere".into(),
                 jwt_key: "/somewhere/jwt-sign.key".into(),
                 chain_id: 65535,

@@ -59,7 +59,7 @@ pub enum RunError {
     /// The client of the node cannot be made.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The port.
+    /// The port, or the certificate to show there.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Serving ended by itself.
@@ -96,6 +96,7 @@ impl Running {
 /// # Errors
 /// Whatever keeps it from starting. A node that does not answer does not: it is asked again.
 pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, RunError> {
+    let certificates = settings.front.certificates().await?;
     let hub = Hub::new(Node::new(settings.nodes.clone(), None)?, settings.hub);
     let chain = RightChain::new(hub, settings.chain_id);
     match chain.hub().await {
@@ -157,11 +158,13 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> Result<Running, RunE
         slashes: Slashes::Collapse,
         ..Surface::default()
     };
-    tracing::info!(%addr, data = %settings.data.display(), chain = settings.chain_id, version = VERSION, "the result proxy listens");
+    let scheme = settings.front.scheme();
+    let door = settings.front.door(listener, certificates);
+    tracing::info!(%addr, scheme, data = %settings.data.display(), chain = settings.chain_id, version = VERSION, "the result proxy listens");
     let ended = tokio::spawn(async move {
         let part = shutdown.part();
         let background = tokio::spawn(in_background(store, chain, part.clone()));
-        let served = chassis::serve_with(listener, routes, surface, DRAIN, shutdown).await;
+        let served = chassis::serve_with(door, routes, surface, DRAIN, shutdown).await;
         part.trigger();
         background.await.map_err(io::Error::other)?;
         served

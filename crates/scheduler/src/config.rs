@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use chassis::env::{ConfigErrors, Env, Kept, Reader, Role, Secret};
+use chassis::{Front, FrontNames};
 use poco::units::{BlockNumber, Wei};
 use url::Url;
 
@@ -22,9 +23,12 @@ use url::Url;
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one (`IEXEC_CORE_PORT`, `WORKERPOOL_SCHEDULER_HOST`).
     pub listen: SocketAddr,
+    /// With which certificate, and behind what (`SERVER_SSL_CERTIFICATE`, `SERVER_SSL_CERTIFICATEPRIVATEKEY`,
+    /// `SERVER_FORWARDHEADERSSTRATEGY`, and those of [`FRONT`]). Not the actuator's own port, which is plain.
+    pub front: Front,
     /// Where the actuator listens, if not there (`MANAGEMENT_SERVER_PORT`, `MANAGEMENT_SERVER_ADDRESS`, and `WORKERPOOL_SCHEDULER_…` of both).
     pub management: Option<SocketAddr>,
-    /// How others reach this scheduler; none means `http://localhost:` and the port (`WORKERPOOL_SCHEDULER_PUBLIC_URL`).
+    /// How others reach this scheduler; none means `localhost` and the port (`WORKERPOOL_SCHEDULER_PUBLIC_URL`).
     pub public_url: Option<Url>,
     /// The folder that holds the data (`WORKERPOOL_SCHEDULER_DATA_DIR`).
     pub data_dir: PathBuf,
@@ -115,6 +119,11 @@ pub struct WorkerSettings {
     pub allowed: BTreeSet<Address>,
 }
 
+const FRONT: FrontNames = FrontNames {
+    certificate: "WORKERPOOL_SCHEDULER_TLS_CERTIFICATE",
+    key: "WORKERPOOL_SCHEDULER_TLS_KEY",
+    forward_headers: "WORKERPOOL_SCHEDULER_FORWARD_HEADERS",
+};
 /// The password of the original's sample wallet.
 const SAMPLE_PASSWORD: &str = "whatever";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -140,6 +149,7 @@ impl Settings {
             .property("server.port")
             .port()
             .or(13_000);
+        let front = Front::read(&mut read, FRONT);
         let public_url = read.var("WORKERPOOL_SCHEDULER_PUBLIC_URL").url().optional();
         let data_dir = read
             .var("WORKERPOOL_SCHEDULER_DATA_DIR")
@@ -245,6 +255,7 @@ impl Settings {
         let settings = read.finish(|| {
             Ok(Self {
                 listen: SocketAddr::new(host, port),
+                front,
                 management: management_port
                     .map(|port| SocketAddr::new(management_host.unwrap_or(host), port)),
                 public_url,

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use chain::outbox::Probe;
 use chain::{Cursor, CursorSettings, FactFilter, Outbox, OutboxSettings};
-use chassis::Shutdown;
 use chassis::actuator::{Actuator, Build};
 use chassis::disk::DiskSpace;
 use chassis::health::Health;
 use chassis::metrics::Metrics;
+use chassis::{Door, Shutdown};
 use engine::Engine;
 use store::{Identity, Store, StoreError};
 use tokio::net::TcpListener;
@@ -94,6 +94,7 @@ pub async fn run_with_patience(
     patience: Duration,
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
+    let certificates = settings.front.certificates().await?;
     let checked = preflight::check(&settings, patience, &shutdown).await?;
     let listener = chassis::listen(settings.listen, "IEXEC_CORE_PORT").await?;
     let addr = listener.local_addr().map_err(unlisted)?;
@@ -104,12 +105,14 @@ pub async fn run_with_patience(
     let management = apart.as_ref().map(TcpListener::local_addr).transpose();
     let management = management.map_err(unlisted)?;
     let store = open_store(&settings, &checked).await?;
+    let scheme = settings.front.scheme();
     // Its own end: a part that fails ends this scheduler, not the process around it.
     let own = shutdown.part();
+    let door = settings.front.door(listener, certificates);
     let parts = assemble(settings, checked, store, addr, &own).await?;
     let mut tasks = JoinSet::new();
-    let running = parts.begin(&mut tasks, (listener, apart), &own);
-    tracing::info!(%addr, ?management, "the scheduler listens");
+    let running = parts.begin(&mut tasks, (door, apart), &own);
+    tracing::info!(%addr, scheme, ?management, "the scheduler listens");
     let ended = tokio::spawn(supervise(tasks, running, own));
     Ok(Running {
         addr,
@@ -261,10 +264,8 @@ async fn assemble(
         own_health.register("clientConfigServer", registry);
     }
     own_health.register("diskSpace", DiskSpace::under(&settings.data_dir));
-    let public_url = settings.public_url.clone().map_or_else(
-        || format!("http://localhost:{}", addr.port()),
-        |url| url.as_str().trim_end_matches('/').to_owned(),
-    );
+    let public_url = settings.public_url.as_ref();
+    let public_url = public_url.map(|url| url.as_str().trim_end_matches('/').to_owned());
     let api = Arc::new(Api {
         wallets: Wallets::new(
             hub,
@@ -285,6 +286,7 @@ async fn assemble(
         chain_id: chain.chain_id,
         pool: settings.chain.pool.value,
         public_url,
+        local_url: format!("{}://localhost:{}", settings.front.scheme(), addr.port()),
         logs_kept: settings.logs_kept,
         features: Features {
             caf: settings.caf,
@@ -329,7 +331,7 @@ impl Parts {
     fn begin(
         self,
         tasks: &mut JoinSet<Ended>,
-        (listener, apart): (TcpListener, Option<TcpListener>),
+        (door, apart): (Door, Option<TcpListener>),
         shutdown: &Shutdown,
     ) -> TaskTracker {
         let Self {
@@ -393,7 +395,7 @@ impl Parts {
             }
             None => routes.merge(watching),
         };
-        let serving = chassis::serve(listener, routes, end());
+        let serving = chassis::serve(door, routes, end());
         part(tasks, "HTTP server", serving);
         running
     }

@@ -53,6 +53,7 @@ impl World {
         let task = TaskId::of(deal, 0);
         let mut settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
+            front: chassis::Front::default(),
             data: folder.path().join("data"),
             jwt_key: folder.path().join("data/jwt-sign.key"),
             chain_id: CHAIN_ID,

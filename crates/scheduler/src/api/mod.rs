@@ -54,7 +54,10 @@ pub(crate) struct Api {
     pub(crate) configuration_hash: String,
     pub(crate) chain_id: u64,
     pub(crate) pool: Address,
-    pub(crate) public_url: String,
+    /// How others reach this scheduler, if the operator said so.
+    pub(crate) public_url: Option<String>,
+    /// How it is reached on this machine.
+    pub(crate) local_url: String,
     /// How long after its final deadline a task's logs are kept.
     pub(crate) logs_kept: Duration,
     /// The faster paths that are granted to whoever knows them.

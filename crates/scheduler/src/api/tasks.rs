@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use chassis::Origin;
 use chassis::extract::Path;
 use poco::ids::TaskId;
 
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 /// 200 with the task and its replicates, 404 for a task that is not of this pool.
 async fn task(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    origin: Origin,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let Some(task) = find(&api, &id).await? else {
@@ -35,14 +35,14 @@ async fn task(
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
     let replicates = persist::replicates_of(&api.store, task.id).await?;
-    let links = links(&api, &headers);
+    let links = links(&api, origin);
     Ok(Json(task_model::task(&task, &deal, &replicates, &links)).into_response())
 }
 
 /// 200 with one worker's part, 404 when it has none.
 async fn replicate(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    origin: Origin,
     Path((id, worker)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let Some(task) = find(&api, &id).await? else {
@@ -54,7 +54,7 @@ async fn replicate(
     Ok(
         match persist::replicate(&api.store, task.id, worker).await? {
             Some(found) => {
-                Json(task_model::replicate(&task, &found, &links(&api, &headers))).into_response()
+                Json(task_model::replicate(&task, &found, &links(&api, origin))).into_response()
             }
             None => StatusCode::NOT_FOUND.into_response(),
         },
@@ -68,14 +68,10 @@ async fn find(api: &Api, id: &str) -> Result<Option<engine::TaskRecord>, ApiErro
     }
 }
 
-/// Links are absolute, by the host that the caller named.
-fn links(api: &Api, headers: &HeaderMap) -> Links {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
+/// Links are absolute, by the name that the caller used.
+fn links(api: &Api, origin: Origin) -> Links {
     Links {
-        base: format!("http://{host}"),
+        base: origin.base,
         logs_since: now().saturating_sub(api.logs_kept),
     }
 }
