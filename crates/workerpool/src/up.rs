@@ -47,8 +47,18 @@ pub(crate) async fn run(env: &dyn Env, shutdown: Shutdown) -> Result<(), Failure
     );
     filled.know_urls(ports);
     let scheduler = scheduler::Settings::from_env(&filled);
-    let (config_server, result_proxy, mut scheduler) =
-        whole(config_server, result_proxy, scheduler)?;
+    let tls = (
+        config_server
+            .as_ref()
+            .is_ok_and(|of| of.front.tls.is_some()),
+        result_proxy.as_ref().is_ok_and(|of| of.front.tls.is_some()),
+    );
+    let (config_server, result_proxy, mut scheduler) = whole(
+        config_server,
+        result_proxy,
+        scheduler,
+        named_where_certified(env, tls),
+    )?;
 
     let config_server = config_server::run(config_server, shutdown.clone())
         .await
@@ -111,16 +121,49 @@ impl Filled<'_> {
     }
 }
 
+/// A certificate is made out to a name: what serves with one is not found at the loopback's address, which `up` would fill in.
+fn named_where_certified(
+    env: &dyn Env,
+    (config_server, result_proxy): (bool, bool),
+) -> Result<(), ConfigErrors> {
+    let mut read = Reader::new(env, Role::Scheduler);
+    let places = [
+        (
+            config_server,
+            "IEXEC_CONFIG_SERVER_URL",
+            "config-server.url",
+            "config server",
+        ),
+        (
+            result_proxy,
+            "IEXEC_RESULT_REPOSITORY_URL",
+            "result-repository.url",
+            "result proxy",
+        ),
+    ];
+    for (certified, name, property, who) in places {
+        let url = read.var(name).property(property).text().optional();
+        if certified && url.is_none() {
+            let expected = format!(
+                "must be the https:// URL of the {who}, with a name that is in its certificate, as workers reach it: the {who} serves TLS"
+            );
+            read.refuse(name, None, expected);
+        }
+    }
+    read.finish(|| Ok(()))
+}
+
 /// All settings, or all that is wrong with any of them.
 fn whole<A, B, C>(
     a: Result<A, ConfigErrors>,
     b: Result<B, ConfigErrors>,
     c: Result<C, ConfigErrors>,
+    together: Result<(), ConfigErrors>,
 ) -> Result<(A, B, C), Failure> {
-    match (a, b, c) {
-        (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
-        (a, b, c) => {
-            let errors = [a.err(), b.err(), c.err()];
+    match (a, b, c, together) {
+        (Ok(a), Ok(b), Ok(c), Ok(())) => Ok((a, b, c)),
+        (a, b, c, together) => {
+            let errors = [a.err(), b.err(), c.err(), together.err()];
             let texts: Vec<String> = errors.iter().flatten().map(ToString::to_string).collect();
             Err(Failure::Configuration(texts.join("\n")))
         }
@@ -155,6 +198,38 @@ mod tests {
         assert_eq!(
             filled.get("WORKERPOOL_SCHEDULER_DATA_DIR").unwrap(),
             "data/scheduler"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_serves_tls_must_be_given_its_url() {
+        let tls = MapEnv::from([
+            ("SERVER_SSL_CERTIFICATE", "/nowhere/chain.pem"),
+            ("SERVER_SSL_CERTIFICATEPRIVATEKEY", "/nowhere/key.pem"),
+            ("IEXEC_CHAIN_ID", "1"),
+            ("IEXEC_IS_SIDECHAIN", "false"),
+            ("IEXEC_BLOCKCHAIN_NODE_ADDRESS", "http://127.0.0.1:1"),
+            (
+                "IEXEC_HUB_ADDRESS",
+                "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
+            ),
+        ]);
+        let failure = async |env: &MapEnv| match run(env, Shutdown::new()).await {
+            Err(Failure::Configuration(text)) => text,
+            Err(Failure::Failed(error)) => error.to_string(),
+            _ => panic!("must be refused"),
+        };
+        let told = failure(&tls).await;
+        for name in ["IEXEC_CONFIG_SERVER_URL", "IEXEC_RESULT_REPOSITORY_URL"] {
+            assert!(told.contains(&format!("{name} is not set")), "{told}");
+        }
+        let named = tls
+            .with("IEXEC_CONFIG_SERVER_URL", "https://pool.example:8888")
+            .with("IEXEC_RESULT_REPOSITORY_URL", "https://pool.example:13200");
+        let told = failure(&named).await;
+        assert!(
+            told.contains("/nowhere/chain.pem (SERVER_SSL_CERTIFICATE) cannot be read"),
+            "{told}"
         );
     }
 
