@@ -14,7 +14,11 @@ use url::Url;
 use wire::config::ConfigClient;
 
 fn settings() -> Settings {
-    let env = MapEnv::from([
+    Settings::from_env(&env()).unwrap()
+}
+
+fn env() -> MapEnv {
+    MapEnv::from([
         ("IEXEC_CHAIN_ID", "65535"),
         ("IEXEC_IS_SIDECHAIN", "false"),
         ("IEXEC_BLOCKCHAIN_NODE_ADDRESS", "http://127.0.0.1:8545"),
@@ -25,8 +29,7 @@ fn settings() -> Settings {
         ("IEXEC_BLOCK_TIME", "PT1S"),
         ("IEXEC_CONFIG_SERVER_PORT", "0"),
         ("WORKERPOOL_CONFIG_SERVER_HOST", "127.0.0.1"),
-    ]);
-    Settings::from_env(&env).unwrap()
+    ])
 }
 
 async fn started(shutdown: &Shutdown) -> (Running, String) {
@@ -74,6 +77,44 @@ async fn version_and_health_are_told_and_nothing_else_is_there() {
         )
     );
     assert_eq!(get(format!("{base}/config/other")).await.0, 404);
+}
+
+#[tokio::test]
+async fn with_a_certificate_it_serves_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(path("chain.pem"), made.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let env = env()
+        .with(
+            "WORKERPOOL_CONFIG_SERVER_TLS_CERTIFICATE",
+            path("chain.pem"),
+        )
+        .with("WORKERPOOL_CONFIG_SERVER_TLS_KEY", path("key.pem"));
+    let settings = Settings::from_env(&env).unwrap();
+    let shutdown = Shutdown::new();
+    let running = run(settings.clone(), shutdown.clone()).await.unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_der(made.cert.der()).unwrap()])
+        .resolve("localhost", running.addr)
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/version", running.addr.port());
+    assert_eq!(client.get(url).send().await.unwrap().status(), 200);
+    shutdown.trigger();
+    running.ended().await.unwrap();
+
+    std::fs::remove_file(path("chain.pem")).unwrap();
+    let error = run(settings, Shutdown::new())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("(WORKERPOOL_CONFIG_SERVER_TLS_CERTIFICATE) cannot be read"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use alloy_primitives::Address;
 use chassis::Shutdown;
-use result_proxy::{ChainError, RunError};
+use chassis::env::MapEnv;
+use result_proxy::{ChainError, RunError, Settings};
 use serde_json::Value;
 
 use crate::world::World;
@@ -61,6 +62,55 @@ async fn a_node_that_is_away_at_start_is_asked_again() {
     world.chain.set_broken(false);
     assert_eq!(world.login(&world.ann).await.status(), 200);
     assert_eq!(world.get("/actuator/health").await.status(), 200);
+}
+
+#[tokio::test]
+async fn with_a_certificate_it_serves_tls() {
+    let world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let env = MapEnv::from([
+        (
+            "WORKERPOOL_RESULT_PROXY_TLS_CERTIFICATE",
+            file("chain.pem", made.cert.pem()),
+        ),
+        (
+            "WORKERPOOL_RESULT_PROXY_TLS_KEY",
+            file("key.pem", made.signing_key.serialize_pem()),
+        ),
+    ]);
+    let mut settings = world.elsewhere();
+    settings.front = Settings::from_env(&env).unwrap().front;
+    let shutdown = Shutdown::new();
+    let running = result_proxy::run(settings.clone(), shutdown.clone())
+        .await
+        .unwrap();
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_der(made.cert.der()).unwrap()])
+        .resolve("localhost", running.addr)
+        .build()
+        .unwrap();
+    let url = format!("https://localhost:{}/actuator/health", running.addr.port());
+    assert_eq!(client.get(url).send().await.unwrap().status(), 200);
+    shutdown.trigger();
+    running.finished().await.unwrap();
+
+    file("key.pem", String::new());
+    let error = result_proxy::run(settings, Shutdown::new())
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("(WORKERPOOL_RESULT_PROXY_TLS_KEY) is not a PEM file"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ const ENCLAVES: &str = "tasks in enclaves are not computed by this version";
 const REGISTRIES: &str =
     "credentials are set by IEXEC_WORKER_DOCKER_REGISTRY_USERNAME_0 and _PASSWORD_0, …";
 const PROXIES: &str = "the original's present image ignores it too";
+const PLAIN: &str = "the worker's port, for health and metrics, is plain HTTP";
 const TLS: &str = "the container engine is spoken to without certificates";
 
 /// The name, and why it has no effect. Generic forms of the original's properties stand beside the names of their own.
@@ -36,6 +37,10 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("DOCKER_CONFIG", REGISTRIES),
     ("DOCKER_CERT_PATH", TLS),
     ("DOCKER_TLS_VERIFY", TLS),
+    ("SERVER_SSL_CERTIFICATE", PLAIN),
+    ("SERVER_SSL_CERTIFICATEPRIVATEKEY", PLAIN),
+    ("SERVER_SSL_KEYSTORE", PLAIN),
+    ("SERVER_FORWARDHEADERSSTRATEGY", PLAIN),
     ("MANAGEMENT_ENDPOINT_RESTART_ENABLED", RESTART),
     ("IEXEC_HTTP_PROXY_HOST", PROXIES),
     ("IEXEC_HTTP_PROXY_PORT", PROXIES),
