@@ -181,27 +181,28 @@ fn refuse_what_is_not_here(read: &mut Reader<'_>, names: FrontNames) {
         format!("must not be set: set {certificate} and {key} to the PEM files of the bundle");
     let clients =
         "must be none: clients' certificates are not checked here; let a proxy check them";
-    let clashes: [(_, _, _, fn(&str) -> bool); 3] = [
+    let any: fn(&str) -> bool = |_| true;
+    for (name, spelled, expected, clashes) in [
         (
             "SERVER_SSL_KEYSTORE",
-            Some("SERVER_SSL_KEY_STORE"),
+            "SERVER_SSL_KEY_STORE",
             store.as_str(),
-            |_| true,
+            any,
         ),
-        ("SERVER_SSL_BUNDLE", None, bundle.as_str(), |_| true),
+        (
+            "SERVER_SSL_BUNDLE",
+            "SERVER_SSL_BUNDLE",
+            bundle.as_str(),
+            any,
+        ),
         (
             "SERVER_SSL_CLIENTAUTH",
-            Some("SERVER_SSL_CLIENT_AUTH"),
+            "SERVER_SSL_CLIENT_AUTH",
             clients,
             |text| !text.eq_ignore_ascii_case("none"),
         ),
-    ];
-    for (name, spelled, expected, clashes) in clashes {
-        let mut var = read.var(name);
-        if let Some(spelled) = spelled {
-            var = var.was(spelled);
-        }
-        let found = var.text();
+    ] {
+        let found = read.var(name).was(spelled).text();
         let setting = found.set_by().to_owned();
         if let Some(text) = found.optional().filter(|text| clashes(text)) {
             read.refuse(&setting, Some(format!("{text:?}")), expected);

@@ -23,8 +23,9 @@ use url::Url;
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one (`IEXEC_CORE_PORT`, `WORKERPOOL_SCHEDULER_HOST`).
     pub listen: SocketAddr,
-    /// With which certificate, and behind what (`SERVER_SSL_CERTIFICATE`, `SERVER_SSL_CERTIFICATEPRIVATEKEY`,
-    /// `SERVER_FORWARDHEADERSSTRATEGY`, and those of [`FRONT`]). Not the actuator's own port, which is plain.
+    /// With which certificate, and behind what; not the actuator's own port, which is plain (`SERVER_SSL_CERTIFICATE`,
+    /// `SERVER_SSL_CERTIFICATEPRIVATEKEY`, `SERVER_FORWARDHEADERSSTRATEGY`, and `WORKERPOOL_SCHEDULER_TLS_CERTIFICATE`, `…_TLS_KEY`,
+    /// `…_FORWARD_HEADERS`).
     pub front: Front,
     /// Where the actuator listens, if not there (`MANAGEMENT_SERVER_PORT`, `MANAGEMENT_SERVER_ADDRESS`, and `WORKERPOOL_SCHEDULER_…` of both).
     pub management: Option<SocketAddr>,

@@ -49,11 +49,7 @@ impl Certificates {
         let current = Arc::new(Current(RwLock::new(Arc::new(key))));
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|problem| TlsError::Unusable {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-                problem,
-            })?
+            .map_err(|problem| files.unusable(&problem))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![HTTP.to_vec()];

@@ -92,7 +92,7 @@ pub enum TlsError {
         /// The key's file.
         key: PemFile,
         /// What is wrong.
-        problem: rustls::Error,
+        problem: String,
     },
 }
 
@@ -142,12 +142,16 @@ impl PemFiles {
                 certificate: self.certificate.clone(),
                 key: self.key.clone(),
             },
-            problem => TlsError::Unusable {
-                certificate: self.certificate.clone(),
-                key: self.key.clone(),
-                problem,
-            },
+            other => self.unusable(&other),
         })
+    }
+
+    pub(super) fn unusable(&self, problem: &rustls::Error) -> TlsError {
+        TlsError::Unusable {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            problem: problem.to_string(),
+        }
     }
 
     fn chain(&self, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
