@@ -5,7 +5,7 @@
 //! operator says that there is a proxy, and only of a peer in a private network or on this machine. What cannot be understood is passed over.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{FORWARDED, HOST};
@@ -35,6 +35,43 @@ impl<S: Sync> FromRequestParts<S> for Origin {
             Told::default()
         };
         Ok(told.origin(way, &parts.headers))
+    }
+}
+
+/// The address that a request came from. Behind a proxy that is believed it is the last one in `X-Forwarded-For` that is not a proxy's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller(
+    /// The address.
+    pub IpAddr,
+);
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| {
+            peer.ip()
+        });
+        let way = parts.extensions.get::<Way>().copied().unwrap_or_default();
+        if !way.forwarded || !is_near(peer) {
+            return Ok(Self(peer));
+        }
+        let told = parts
+            .headers
+            .get_all(HeaderName::from_static("x-forwarded-for"));
+        let texts = told.iter().filter_map(|text| text.to_str().ok());
+        let mut hops: Vec<&str> = texts.flat_map(|text| text.split(',')).collect();
+        let mut last = peer;
+        while let Some(hop) = hops.pop() {
+            // What stands before something that is no address was not written by a proxy of ours.
+            let Ok(hop) = hop.trim().parse() else { break };
+            last = hop;
+            if !is_near(hop) {
+                break;
+            }
+        }
+        Ok(Self(last))
     }
 }
 
@@ -194,7 +231,7 @@ mod tests {
         forwarded: true,
     };
 
-    fn origin_of(way: Way, peer: &str, headers: &[(&'static str, &'static str)]) -> String {
+    fn parts_of(way: Way, peer: &str, headers: &[(&'static str, &'static str)]) -> Parts {
         let mut request = axum::http::Request::new(());
         for (name, value) in headers {
             let value = HeaderValue::from_static(value);
@@ -203,10 +240,46 @@ mod tests {
         request.extensions_mut().insert(way);
         let peer = SocketAddr::new(peer.parse().unwrap(), 1);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (mut parts, ()) = request.into_parts();
+        request.into_parts().0
+    }
+
+    fn origin_of(way: Way, peer: &str, headers: &[(&'static str, &'static str)]) -> String {
+        let mut parts = parts_of(way, peer, headers);
         let found = Origin::from_request_parts(&mut parts, &());
         let found = futures_util::FutureExt::now_or_never(found);
         found.unwrap().unwrap().base
+    }
+
+    fn caller_of(way: Way, peer: &str, headers: &[(&'static str, &'static str)]) -> String {
+        let mut parts = parts_of(way, peer, headers);
+        let found = Caller::from_request_parts(&mut parts, &());
+        let found = futures_util::FutureExt::now_or_never(found);
+        found.unwrap().unwrap().0.to_string()
+    }
+
+    #[test]
+    fn the_caller_is_the_last_that_is_no_proxy() {
+        let chain = "x-forwarded-for";
+        for (headers, caller) in [
+            (vec![], "10.0.0.1"),
+            (vec![(chain, "192.0.2.7")], "192.0.2.7"),
+            // What the caller itself wrote stands before.
+            (vec![(chain, "198.51.100.1, 192.0.2.7")], "192.0.2.7"),
+            (vec![(chain, "192.0.2.7, 10.0.0.9")], "192.0.2.7"),
+            (vec![(chain, "192.0.2.7"), (chain, "10.0.0.9")], "192.0.2.7"),
+            (vec![(chain, "10.0.0.5")], "10.0.0.5"),
+            (vec![(chain, "unknown")], "10.0.0.1"),
+            (vec![(chain, "192.0.2.7, unknown, 10.0.0.9")], "10.0.0.9"),
+        ] {
+            assert_eq!(
+                caller_of(BEHIND, "10.0.0.1", &headers),
+                caller,
+                "{headers:?}"
+            );
+        }
+        let forged = [(chain, "192.0.2.7")];
+        assert_eq!(caller_of(Way::default(), "10.0.0.1", &forged), "10.0.0.1");
+        assert_eq!(caller_of(BEHIND, "198.51.100.1", &forged), "198.51.100.1");
     }
 
     fn told(headers: &[(&'static str, &'static str)]) -> String {

@@ -2,6 +2,7 @@
 //! and checked whole before anything is bound or opened.
 
 mod ignored;
+mod parts;
 mod remotes;
 
 pub use remotes::{AdapterSettings, RegistrySettings, RemoteSettings};

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chain::outbox::Probe;
-use chain::{Cursor, CursorSettings, FactFilter, Outbox, OutboxSettings};
+use chain::{Cursor, CursorSettings, FactFilter, Outbox};
 use chassis::actuator::{Actuator, Build};
 use chassis::disk::DiskSpace;
 use chassis::health::Health;
@@ -18,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 use wire::features::Features;
-use wire::message::PublicConfiguration;
 
 use crate::api::{self, Api};
 use crate::auth::Auth;
@@ -187,7 +185,7 @@ async fn assemble(
     };
     let engine_settings = engine::Settings {
         frameworks: enclaves.served().await,
-        ..engine_settings(&settings, block_time)
+        ..settings.of_engine(block_time)
     };
     let (engine, left) = Engine::load(engine_settings, records, now());
 
@@ -195,7 +193,7 @@ async fn assemble(
         hub.node().clone(),
         wallet,
         Arc::new(store.clone()),
-        outbox_settings(&settings, block_time),
+        settings.of_outbox(block_time),
     )
     .await
     .map_err(|error| StartError::Other(error.to_string()))?;
@@ -255,7 +253,7 @@ async fn assemble(
         VERSION,
     )
     .await?;
-    let configuration = public_configuration(&settings, &authorizer);
+    let configuration = settings.told_to_workers(authorizer.address());
     let metrics = Metrics::new("iexec-core", VERSION);
     metrics.register(|registry| exposition::register(registry, figures.clone()));
     let own_health = Health::new();
@@ -470,37 +468,4 @@ async fn purge_old(store: &Store, settings: &Settings) -> Result<(), StoreError>
         tracing::info!(purged, "logs of tasks that ended long ago are deleted");
     }
     Ok(())
-}
-
-fn engine_settings(settings: &Settings, block_time: Duration) -> engine::Settings {
-    engine::Settings {
-        allowed_workers: settings.workers.allowed.clone(),
-        ask_period: settings.workers.ask_period,
-        block_time,
-        claim: settings.claim,
-        caf: settings.caf,
-        ..engine::Settings::default()
-    }
-}
-
-fn outbox_settings(settings: &Settings, block_time: Duration) -> OutboxSettings {
-    let probe: Probe = Arc::new(chassis::crash::point);
-    OutboxSettings {
-        multiplier: settings.chain.gas_price_multiplier,
-        cap: settings.chain.gas_price_cap,
-        probe: Some(probe),
-        ..OutboxSettings::new(block_time)
-    }
-}
-
-fn public_configuration(settings: &Settings, authorizer: &Authorizer) -> PublicConfiguration {
-    PublicConfiguration {
-        worker_pool_address: settings.chain.pool.text.clone(),
-        scheduler_public_address: poco::hex::lower(&authorizer.address()),
-        config_server_url: settings.config_server.text.clone(),
-        result_repository_url: settings.result_repository.text.clone(),
-        ask_for_replicate_period: u64::try_from(settings.workers.ask_period.as_millis())
-            .unwrap_or(u64::MAX),
-        required_worker_version: settings.workers.required_version.clone(),
-    }
 }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chassis::extract::{Json, Query};
+use chassis::origin::Caller;
 use engine::{Input, Reply, WorkerProfile, WorkerRecord};
 use poco::ids::TaskId;
 use poco::units::Timestamp;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use wire::message::{RegisteredWorker, Signature, WorkerModel};
 
 use super::{Api, ApiError, Worker, address, features, granting};
-use crate::auth::Login;
+use crate::auth::{Crowded, Login};
 use crate::clock::now;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -41,25 +42,36 @@ struct Wallet {
 /// 200 with the text to sign, 401 for a wallet that may not join.
 async fn challenge(
     State(api): State<Arc<Api>>,
+    Caller(caller): Caller,
     uri: Uri,
     Query(query): Query<Wallet>,
 ) -> Result<Response, ApiError> {
     let wallet = address(&query.wallet_address, &uri)?;
+    if let Err(Crowded) = api.auth.pace.wait(caller).await {
+        return Ok(StatusCode::UNAUTHORIZED.into_response());
+    }
     Ok(match api.auth.worker_challenge(wallet).await? {
         Some(text) => chassis::text(text),
-        None => StatusCode::UNAUTHORIZED.into_response(),
+        None => {
+            api.auth.pace.refused(caller);
+            StatusCode::UNAUTHORIZED.into_response()
+        }
     })
 }
 
 /// 200 with a token, 401 for anything that is not the wallet's signature over its challenge (spec scheduler-api Q7).
 async fn login(
     State(api): State<Arc<Api>>,
+    Caller(caller): Caller,
     uri: Uri,
     Query(query): Query<Wallet>,
     Json(signature): Json<Option<Signature>>,
 ) -> Result<Response, ApiError> {
     let wallet = address(&query.wallet_address, &uri)?;
     let signature = signature.unwrap_or_default().value;
+    if let Err(Crowded) = api.auth.pace.wait(caller).await {
+        return Ok(StatusCode::UNAUTHORIZED.into_response());
+    }
     match api.auth.login(wallet, &signature).await? {
         Login::Token(token) => {
             tracing::info!(worker = %wallet, "a worker logged in");
@@ -67,7 +79,8 @@ async fn login(
             Ok(chassis::text(token))
         }
         Login::Refused => {
-            tracing::info!(worker = %wallet, "a login is refused");
+            tracing::info!(worker = %wallet, %caller, "a login is refused");
+            api.auth.pace.refused(caller);
             Ok(StatusCode::UNAUTHORIZED.into_response())
         }
     }

@@ -5,6 +5,7 @@
 //! caller may have; it only says who the caller is.
 
 mod challenges;
+mod pace;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -18,6 +19,8 @@ use store::{Collection, Store, StoreError};
 use crate::clock::now;
 use crate::crash;
 use challenges::{Challenges, Purpose};
+pub(crate) use pace::Crowded;
+use pace::Pace;
 pub(crate) use tokens::TokenError;
 use tokens::Tokens;
 
@@ -29,6 +32,8 @@ pub(crate) struct Auth {
     logs: Challenges,
     tokens: Tokens,
     store: Store,
+    /// How long those wait who are refused again and again.
+    pub(crate) pace: Pace,
 }
 
 /// What a login brought.
@@ -64,6 +69,7 @@ impl Auth {
             logs: Challenges::open(store.clone(), Purpose::TaskLogs).await?,
             tokens: Tokens::open(&store, version).await?,
             store,
+            pace: Pace::new(),
         }))
     }
 
