@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 use chassis::actuator::{Actuator, Build};
+use chassis::env::{MapEnv, Reader, Role};
 use chassis::extract::{Json, Path, Query};
 use chassis::health::{Condition, Health};
 use chassis::metrics::Metrics;
@@ -375,6 +376,50 @@ async fn the_actuator_shows_only_what_is_wanted() {
         format!("{}/actuator/health", service.base)
     );
     assert!(links["_links"]["prometheus"].is_null());
+}
+
+#[test]
+fn what_is_excluded_is_not_shown_even_with_all_of_the_rest() {
+    let shown = |include: &str, exclude: &str| {
+        let env = MapEnv::from([
+            ("IEXEC_CORE_MANAGEMENT_ACTUATORS", include),
+            ("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_EXCLUDE", exclude),
+        ]);
+        let mut read = Reader::new(&env, Role::Scheduler);
+        let name = "IEXEC_CORE_MANAGEMENT_ACTUATORS";
+        chassis::actuator::shown(&mut read, name, &chassis::actuator::USUAL).join(" ")
+    };
+    assert_eq!(shown("", ""), "health info prometheus");
+    assert_eq!(shown("*", ""), "health info metrics prometheus");
+    assert_eq!(shown("*", "prometheus, metrics"), "health info");
+    assert_eq!(shown("Health, beans", ""), "health");
+    assert_eq!(shown("*", "*"), "");
+}
+
+#[tokio::test]
+async fn figures_are_shown_one_by_one_under_the_original_s_names() {
+    let (actuator, health) = actuator(&["*"]);
+    let service = Service::with(actuator.router()).await;
+    assert_eq!(
+        service.get("/actuator/metrics").await.2,
+        r#"{"names":["iexec.version","iexec.version.info"]}"#
+    );
+    let path = "/actuator/metrics/iexec.version.info";
+    insta::assert_snapshot!(service.get(path).await.2, @r#"{"name":"iexec.version.info","description":"Exposes the version and the name of the application","measurements":[{"statistic":"VALUE","value":1.0}],"availableTags":[{"tag":"iexecAppName","values":["iexec-core"]},{"tag":"iexecAppVersion","values":["1.2.3"]}]}"#);
+    let with = async |tag: &str| service.get(&format!("{path}?tag={tag}")).await.0;
+    assert_eq!(with("iexecAppName:iexec-core").await, 200);
+    assert_eq!(with("iexecAppName:other").await, 404);
+    assert_eq!(with("iexecAppName").await, 400);
+    assert_eq!(service.get("/actuator/metrics/nothing").await.0, 404);
+    // What Kubernetes asks has nothing to do with how components are.
+    health.register("blockchainConnection", Condition::out_of_service);
+    for group in ["liveness", "readiness"] {
+        let (status, _, body) = service.get(&format!("/actuator/health/{group}")).await;
+        assert_eq!(
+            (status, body.as_str()),
+            (200, r#"{"status":"UP"}"#)
+        );
+    }
 }
 
 #[tokio::test]

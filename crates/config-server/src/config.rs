@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use chassis::actuator;
 use chassis::env::{ConfigErrors, Env, Kept, Reader, Role};
 use chassis::{Front, FrontNames};
 use url::Url;
@@ -108,11 +109,11 @@ impl Settings {
                 (Duration::from_millis(100)..=Duration::from_secs(20)).contains(time)
             })
             .or(Duration::from_secs(5));
-        let actuators = read
-            .var("WORKERPOOL_CONFIG_SERVER_MANAGEMENT_ACTUATORS")
-            .property("management.endpoints.web.exposure.include")
-            .list()
-            .or(["health", "info", "prometheus"].map(str::to_owned).to_vec());
+        let actuators = actuator::shown(
+            &mut read,
+            "WORKERPOOL_CONFIG_SERVER_MANAGEMENT_ACTUATORS",
+            &actuator::USUAL,
+        );
         read.finish(|| {
             let node: Kept<Url> = node?;
             let chain = PublicChainConfig {

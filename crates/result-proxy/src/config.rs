@@ -133,10 +133,8 @@ impl Settings {
             .var("WORKERPOOL_RESULT_PROXY_PUBLIC_URL")
             .url()
             .optional();
-        let exposed = read
-            .var("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE")
-            .list()
-            .or(vec!["health".to_owned()]);
+        let name = "MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE";
+        let exposed = chassis::actuator::shown(&mut read, name, &["health"]);
         let max_upload = read
             .var("WORKERPOOL_RESULT_PROXY_MAX_UPLOAD")
             .number()

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy_primitives::Address;
+use chassis::actuator;
 use chassis::env::{ConfigErrors, Env, Kept, Reader, Role, Secret};
 use chassis::{Front, FrontNames};
 use poco::units::{BlockNumber, Wei};
@@ -183,15 +184,11 @@ impl Settings {
             .url()
             .kept()
             .or_text("http://localhost:13200");
-        let actuators = read
-            .var("IEXEC_CORE_MANAGEMENT_ACTUATORS")
-            .property("management.endpoints.web.exposure.include")
-            .list()
-            .or(vec![
-                "health".to_owned(),
-                "info".to_owned(),
-                "prometheus".to_owned(),
-            ]);
+        let actuators = actuator::shown(
+            &mut read,
+            "IEXEC_CORE_MANAGEMENT_ACTUATORS",
+            &actuator::USUAL,
+        );
         let metrics_period = read
             .var("WORKERPOOL_SCHEDULER_METRICS_PERIOD")
             .property("cron.metrics.refresh.period")

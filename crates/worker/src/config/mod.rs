@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use alloy_primitives::Address;
+use chassis::actuator;
 use chassis::env::{ConfigErrors, Env, Reader, Role, Secret};
 use poco::units::Wei;
 use url::Url;
@@ -199,10 +200,11 @@ impl Settings {
                 (1..=100_000).contains(size)
             })
             .or(1000);
-        let actuators = read
-            .var("MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE")
-            .list()
-            .or(["health", "info", "prometheus"].map(str::to_owned).to_vec());
+        let actuators = actuator::shown(
+            &mut read,
+            "MANAGEMENT_ENDPOINTS_WEB_EXPOSURE_INCLUDE",
+            &actuator::USUAL,
+        );
         let caf = read.var("WORKERPOOL_WORKER_CAF").boolean().or(true);
         read.finish(|| {
             Ok(Self {
