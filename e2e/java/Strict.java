@@ -28,10 +28,33 @@ final class Strict {
     public String smsUrl;
   }
 
+  /** Of version 8. */
+  static class WorkerpoolAuthorization8 {
+    public String chainTaskId;
+    public String workerWallet;
+    public String enclaveChallenge;
+    public Signature signature;
+  }
+
+  static class ReplicateTaskSummary8 {
+    public WorkerpoolAuthorization8 workerpoolAuthorization;
+    public String smsUrl;
+  }
+
   static class PublicConfiguration {
     public String workerPoolAddress;
     public String schedulerPublicAddress;
     public String configServerUrl;
+    public String resultRepositoryURL;
+    public long askForReplicatePeriod;
+    public String requiredWorkerVersion;
+  }
+
+  /** Of version 8.4 and before; from 8.5 on there may be a configServerUrl too. */
+  static class PublicConfiguration8 {
+    public String workerPoolAddress;
+    public String schedulerPublicAddress;
+    public String blockchainAdapterUrl;
     public String resultRepositoryURL;
     public long askForReplicatePeriod;
     public String requiredWorkerVersion;
@@ -66,14 +89,31 @@ final class Strict {
     public TaskNotificationExtra taskNotificationExtra;
   }
 
+  static class TaskNotificationExtra8 {
+    public WorkerpoolAuthorization8 workerpoolAuthorization;
+    public String smsUrl;
+    public long blockNumber;
+    public TaskAbortCause taskAbortCause;
+  }
+
+  static class TaskNotification8 {
+    public String chainTaskId;
+    public List<String> workersAddress;
+    public TaskNotificationType taskNotificationType;
+    public TaskNotificationExtra8 taskNotificationExtra;
+  }
+
   private static final ObjectMapper STRICT = new ObjectMapper();
   private static final ObjectMapper LENIENT = new ObjectMapper().disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES);
 
   private static void decode(String kind, String body) throws Exception {
     switch (kind) {
       case "configuration" -> need(STRICT.readValue(body, PublicConfiguration.class).requiredWorkerVersion);
+      case "configuration 8" -> need(STRICT.readValue(body, PublicConfiguration8.class).blockchainAdapterUrl);
       case "chain" -> need(STRICT.readValue(body, PublicChainConfig.class).iexecHubContractAddress);
       case "summary" -> need(STRICT.readValue(body, ReplicateTaskSummary.class).workerpoolAuthorization.signature.value);
+      case "summary 8" -> need(STRICT.readValue(body, ReplicateTaskSummary8.class).workerpoolAuthorization.signature.value);
+      case "interrupted 8" -> STRICT.readValue(body, new TypeReference<List<TaskNotification8>>() {}).forEach(one -> need(one.taskNotificationType));
       case "interrupted" -> STRICT.readValue(body, new TypeReference<List<TaskNotification>>() {}).forEach(one -> need(one.taskNotificationType));
       case "action" -> need(STRICT.readValue(body, TaskNotificationType.class));
       case "computing" -> STRICT.readValue(body, new TypeReference<List<String>>() {});

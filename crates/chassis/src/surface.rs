@@ -13,7 +13,7 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 
 use crate::cors::cors;
-use crate::error::{framework_error, method_not_allowed, not_found};
+use crate::error::{framework_error, method_not_allowed, not_found, pages};
 
 /// How a service shows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,7 @@ impl Surface {
             .layer(from_fn(cors))
             .layer(from_fn(secure))
             .layer(from_fn(catch_bugs))
+            .layer(from_fn(pages))
     }
 }
 

@@ -146,6 +146,32 @@ async fn what_no_route_answers_is_a_framework_error() {
 }
 
 #[tokio::test]
+async fn a_browser_is_shown_a_page_instead() {
+    let service = Service::with(routes()).await;
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (method, path, expected) in [
+        (Method::GET, "/nowhere", 404),
+        (Method::POST, "/version", 405),
+        (Method::GET, "/number", 400),
+        (Method::GET, "//version", 400),
+        (Method::GET, "/bug", 500),
+    ] {
+        let request = service.ask(method, path).header("Accept", browser);
+        let (status, headers, body) = answer(request).await;
+        assert_eq!(status, expected, "{path}");
+        assert_eq!(headers["content-type"], "text/html;charset=UTF-8");
+        assert!(body.contains(&format!("<h1>{expected} ")), "{body}");
+        assert_eq!(headers.contains_key("allow"), expected == 405);
+    }
+    let request = service.ask(Method::GET, "/version");
+    let (_, headers, body) = answer(request.header("Accept", browser)).await;
+    assert_eq!(
+        body, "9.3.0",
+        "what is no error stays as it is: {headers:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_missing_or_unreadable_in_a_request_is_400() {
     let service = Service::with(routes()).await;
     for path in ["/number", "/number?blockNumber=abc", "/tasks/abc"] {

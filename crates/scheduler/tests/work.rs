@@ -232,3 +232,70 @@ async fn head_works_where_get_does_and_odd_paths_are_refused() {
         Some("GET,HEAD")
     );
 }
+
+#[tokio::test]
+async fn an_ask_is_weighed_in_the_document_s_order() {
+    // Spec scheduler-api §3.7: each row is refused for its own reason, though what stands below would refuse it too.
+    let world = World::with(&[("IEXEC_ASK_REPLICATE_PERIOD", "60000")]).await;
+    let worker = world.registered(1).await;
+    let ask = async |headers: &[(&str, &str)], block: &str| {
+        let path = format!("/replicates/available?blockNumber={block}");
+        world.call(Method::GET, &path, headers, None).await.status
+    };
+    let bearer = worker.bearer();
+    let (good, bad) = (
+        [("Authorization", bearer.as_str())],
+        [("Authorization", "Bearer x")],
+    );
+    world.node.grow_stale();
+    support::eventually("the pool is out of service", async || {
+        (world.get("/actuator/health").await.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(ask(&bad, "many").await, 400, "the question cannot be read");
+    assert_eq!(ask(&bad, "1").await, 401, "the token, before the chain");
+    assert_eq!(ask(&good, "0").await, 503, "the chain, before the block");
+    world.node.mine(&[]);
+    world.wait_for_service().await;
+    world.deal(1, 1).await;
+    // That was no ask; this one is, and is written down although it gets nothing.
+    assert_eq!(ask(&good, "0").await, 204, "its node is not synchronised");
+    let block = world.node.head().to_string();
+    assert_eq!(ask(&good, &block).await, 204, "too soon after the last one");
+    let other = world.registered(2).await;
+    assert_eq!(other.ask(&world).await.status, 200, "the task was there");
+}
+
+#[tokio::test]
+async fn what_a_worker_can_run_decides_which_tags_it_is_not_given() {
+    let world = World::new().await;
+    let (scone, gramine, tdx) = ("3", "5", "9");
+    let rows: [(bool, bool, &[&str]); 4] = [
+        (false, false, &[tdx, scone, gramine]),
+        (false, true, &[scone, gramine]),
+        (true, false, &[tdx]),
+        (true, true, &[]),
+    ];
+    let worker = world.worker(1).await;
+    for (sgx, with_tdx, excluded) in rows {
+        let mut model = machine(2);
+        model["teeEnabled"] = json!(sgx);
+        model["tdxEnabled"] = json!(with_tdx);
+        let answer = worker.post(&world, "/workers/register", &model).await;
+        let excluded: Vec<_> = excluded.iter().map(|tag| format!("0x{tag:0>64}")).collect();
+        assert_eq!(answer.json()["excludedTags"], json!(excluded));
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_who_its_token_says_and_not_who_it_says_it_is() {
+    let world = World::new().await;
+    let worker = world.worker(1).await;
+    let mut model = machine(2);
+    model["walletAddress"] = json!("0x1a69b2eb604db8eba185df03ea4f5288dcbbd248");
+    let answer = worker
+        .post(&world, "/workers/register", &model)
+        .await
+        .json();
+    assert_eq!(answer["walletAddress"], worker.wallet());
+}

@@ -1,4 +1,5 @@
-//! Every JSON example of the documents (spec scheduler-api §3–§5, result-proxy §3) reads, and is written again to the letter.
+//! Every JSON example of the documents (spec scheduler-api §3–§5, §7.7, result-proxy §3) reads, and is written again to the letter. Those of
+//! scheduler-api are named by their sections; what is no message (§1.4, §4.4) is tested where it is made.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +11,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::message::*;
-use wire::status::{ReplicateStatus, ReplicateStatusCause, TaskNotificationType};
+use wire::status::{ReplicateStatus, ReplicateStatusCause, TaskAbortCause, TaskNotificationType};
 
 const TASK: &str = "0x65bc5e94ed1486b940bd6cc0013c418efad58a0a52a3d08cee89faaa21970426";
 const DEAL: &str = "0xc5d99a2bb0c4b1c5b1d5b8a1a0b6a9f0e2f0f9c4d9b0b3a1c2d3e4f5a6b7c8d9";
@@ -39,7 +40,7 @@ fn reads_and_writes<T: DeserializeOwned + Serialize>(text: &str) -> T {
 }
 
 #[test]
-fn a_registered_worker() {
+fn section_3_4_a_registered_worker() {
     let worker: RegisteredWorker = reads_and_writes(
         r#"{"id":"6650c0ffee0123456789abcd","name":"worker-1","walletAddress":"WORKER","os":"Linux","cpu":"amd64",
         "cpuNb":3,"maxNbTasks":3,"memorySize":15,"gpuEnabled":false,"teeEnabled":false,"tdxEnabled":true,
@@ -50,7 +51,7 @@ fn a_registered_worker() {
 }
 
 #[test]
-fn a_task_to_compute() {
+fn section_3_7_a_task_to_compute() {
     let summary: ReplicateTaskSummary = reads_and_writes(
         r#"{"workerpoolAuthorization":{"chainTaskId":"TASK",
         "dealId":"DEAL","taskIndex":0,
@@ -75,7 +76,7 @@ const NOTIFICATION: &str = r#"{"chainTaskId":"TASK","workersAddress":["WORKER"],
     "smsUrl":null,"blockNumber":0,"taskAbortCause":null}"#;
 
 #[test]
-fn a_notification_is_written_without_the_member_that_breaks_java_workers() {
+fn section_3_8_a_notification_is_written_without_the_member_that_breaks_java_workers() {
     // Q13: a top-level taskAbortCause makes a Java worker refuse the whole list.
     let ours: TaskNotification = reads_and_writes(&format!("{NOTIFICATION}}}"));
     let from_java: TaskNotification = serde_json::from_str(&example(&format!(
@@ -83,6 +84,92 @@ fn a_notification_is_written_without_the_member_that_breaks_java_workers() {
     )))
     .unwrap();
     assert_eq!(from_java, ours);
+    let list: Vec<TaskNotification> = reads_and_writes(&format!("[{NOTIFICATION}}}]"));
+    assert_eq!(list, [ours]);
+}
+
+#[test]
+fn section_3_2_a_signature() {
+    // That of challenge A in §13.
+    let signature: Signature = reads_and_writes(
+        r#"{"value":"0xa8b882428ac69c86328d890751df082972f8b259ebbc7671eb9102e16e24eec620a892707a7c73b96e4952be814693a8d8fbd47b907d0245f45e8d777181e4271c"}"#,
+    );
+    assert_eq!(signature.value.len(), 132);
+}
+
+#[test]
+fn section_3_6_tasks_that_are_computed() {
+    let tasks: Vec<poco::ids::TaskId> = reads_and_writes(r#"["TASK"]"#);
+    assert_eq!(tasks[0].to_string(), TASK);
+}
+
+#[test]
+fn section_4_2_a_challenge_for_logs() {
+    let data: poco::challenge::TypedData = reads_and_writes(
+        r#"{"types":{"EIP712Domain":[{"name":"name","type":"string"},{"name":"version","type":"string"},{"name":"chainId","type":"uint256"}],
+        "Challenge":[{"name":"challenge","type":"string"}]},
+        "primaryType":"Challenge","domain":{"name":"iExec Core","version":"1","chainId":134},
+        "message":{"challenge":"q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA="}}"#,
+    );
+    assert_eq!(
+        format!("{:#x}", poco::challenge::Challenge::from(data).digest()),
+        "0xd83d4a8942882c0cd508566bde2de5739b3f0643fc0cbd139bb3e37fb82a980e",
+        "§13"
+    );
+}
+
+#[test]
+fn section_5_3_the_public_configuration() {
+    let configuration: PublicConfiguration = reads_and_writes(
+        r#"{"workerPoolAddress":"0x365E7BABAa85eC61Dffe5b520763062e6C29dA27","schedulerPublicAddress":"0x90f8bf6a479f320ead074411a4b0e7944ea8c9c1",
+        "configServerUrl":"http://localhost:8888","resultRepositoryURL":"http://localhost:13200","askForReplicatePeriod":5000,"requiredWorkerVersion":""}"#,
+    );
+    assert_eq!(
+        format!("{:#x}", configuration.hash()),
+        "0xdc49e765933c8cfcc554e08418affe61cd325b04765fcfabeba996535c983f85",
+        "§13"
+    );
+}
+
+#[test]
+fn section_7_7_what_is_pushed() {
+    let tail = |rest: &str| format!(r#"{{"chainTaskId":"TASK","workersAddress":{rest}"#);
+    let extra = |block: u64, cause: &str| {
+        format!(
+            r#""taskNotificationExtra":{{"workerpoolAuthorization":null,"smsUrl":null,"blockNumber":{block},"taskAbortCause":{cause}}}"#
+        )
+    };
+    for (rest, top, cause) in [
+        (
+            format!(
+                r#"["WORKER"],"taskNotificationType":"PLEASE_REVEAL",{}"#,
+                extra(42, "null")
+            ),
+            "UNKNOWN",
+            TaskAbortCause::Unknown,
+        ),
+        (
+            format!(
+                r#"["WORKER"],"taskNotificationType":"PLEASE_ABORT",{}"#,
+                extra(0, r#""CONSENSUS_REACHED""#)
+            ),
+            "CONSENSUS_REACHED",
+            TaskAbortCause::ConsensusReached,
+        ),
+        (
+            r#"[],"taskNotificationType":"PLEASE_COMPLETE","taskNotificationExtra":null"#
+                .to_owned(),
+            "UNKNOWN",
+            TaskAbortCause::Unknown,
+        ),
+    ] {
+        // As the original pushes it, with the member that may be left out; and as we push it.
+        let theirs = format!(r#"{},"taskAbortCause":"{top}"}}"#, tail(&rest));
+        let ours: TaskNotification = reads_and_writes(&(tail(&rest) + "}"));
+        let read: TaskNotification = serde_json::from_str(&example(&theirs)).unwrap();
+        assert_eq!(read, ours);
+        assert_eq!(ours.abort_cause(), cause);
+    }
 }
 
 #[test]
@@ -103,7 +190,7 @@ fn a_notification_concerns_those_it_names_or_everybody() {
 }
 
 #[test]
-fn reports_as_java_workers_send_them() {
+fn section_5_5_reports_as_java_workers_send_them() {
     let starting: ReplicateStatusUpdate = reads_and_writes(
         r#"{"status":"STARTING","modifier":null,"date":null,"details":null,"success":true}"#,
     );
@@ -142,13 +229,13 @@ fn a_report_is_read_whatever_else_it_carries() {
 }
 
 #[test]
-fn the_next_action_is_a_json_string() {
+fn section_3_9_the_next_action_is_a_json_string() {
     let action: TaskNotificationType = reads_and_writes(r#""PLEASE_DOWNLOAD_APP""#);
     assert_eq!(action, TaskNotificationType::PleaseDownloadApp);
 }
 
 #[test]
-fn a_task_as_its_buyer_reads_it() {
+fn section_4_1_a_task_as_its_buyer_reads_it() {
     let task: TaskModel = reads_and_writes(
         r#"{"chainTaskId":"TASK",
         "replicates":[{"self":"http://localhost:13000/tasks/TASK/replicates/WORKER","chainTaskId":"TASK",
@@ -179,7 +266,7 @@ fn what_is_empty_in_a_replicate_is_not_written() {
 }
 
 #[test]
-fn logs_of_a_task_and_of_a_worker() {
+fn sections_4_2_and_5_6_logs_of_a_task_and_of_a_worker() {
     reads_and_writes::<TaskLogsModel>(
         r#"{"chainTaskId":"TASK","computeLogsList":[{"walletAddress":"WORKER","stdout":"hello\n","stderr":"warn\n"}]}"#,
     );
@@ -191,7 +278,7 @@ fn logs_of_a_task_and_of_a_worker() {
 }
 
 #[test]
-fn the_figures_of_a_pool() {
+fn section_4_3_the_figures_of_a_pool() {
     let metric: PlatformMetric = reads_and_writes(
         r#"{"aliveWorkers":2,"aliveComputingCpu":1,"aliveRegisteredCpu":6,"aliveComputingGpu":0,"aliveRegisteredGpu":0,
         "currentTaskStatusesCount":{"RECEIVED":0,"INITIALIZING":0,"INITIALIZED":0,"INITIALIZE_FAILED":0,"RUNNING":1,"RUNNING_FAILED":0,
@@ -206,7 +293,7 @@ fn the_figures_of_a_pool() {
 }
 
 #[test]
-fn which_chain_it_is() {
+fn section_5_3_which_chain_it_is() {
     let config: PublicChainConfig = reads_and_writes(
         r#"{"chainId":134,"sidechain":true,"chainNodeUrl":"https://bellecour.iex.ec",
         "iexecHubContractAddress":"0x3eca1B216A7DF1C7689aEb259fFB83ADFB894E7f","blockTime":"PT5S"}"#,
@@ -280,7 +367,7 @@ fn the_padding_of_base64_is_mandatory() {
 }
 
 #[test]
-fn a_worker_of_an_older_version_registers_without_tdx() {
+fn section_5_2_a_worker_of_an_older_version_registers_without_tdx() {
     let text = r#"{"name":"worker1","walletAddress":"0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc","os":"Linux","cpu":"amd64","cpuNb":1,"memorySize":-2,"teeEnabled":false,"gpuEnabled":false}"#;
     let model: WorkerModel = serde_json::from_str(text).unwrap();
     assert_eq!(

@@ -23,6 +23,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/tasks/logs/challenge", get(challenge))
         .route("/tasks/{task}/logs", get(of_task))
         .route("/tasks/{task}/replicates/{worker}/logs", get(of_worker))
+        // The same by the names of version 8.
+        .route("/tasks/{task}/stdout", get(of_task))
+        .route("/tasks/{task}/replicates/{worker}/stdout", get(of_worker))
 }
 
 #[derive(Deserialize)]

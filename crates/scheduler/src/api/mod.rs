@@ -5,6 +5,7 @@ mod connect;
 mod docs;
 mod events;
 pub(crate) mod exposition;
+mod generation;
 mod logs;
 mod metrics;
 mod replicates;
@@ -19,9 +20,9 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use chassis::Shutdown;
 use chassis::error::FrameworkError;
@@ -195,6 +196,16 @@ pub(crate) fn granting(features: Features, mut response: Response) -> Response {
         && let Ok(value) = features.to_string().parse()
     {
         response.headers_mut().insert(Features::HEADER, value);
+    }
+    response
+}
+
+/// Bare text. To whoever accepts nothing but JSON it is labelled so, as in the original (spec scheduler-api §1.3).
+pub(crate) fn text(headers: &HeaderMap, text: impl Into<String>) -> Response {
+    let mut response = chassis::text(text);
+    let json = HeaderValue::from_static("application/json");
+    if headers.get(ACCEPT) == Some(&json) {
+        response.headers_mut().insert(CONTENT_TYPE, json);
     }
     response
 }

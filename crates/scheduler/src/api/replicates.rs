@@ -18,6 +18,7 @@ use wire::message::{
 };
 use wire::status::TaskNotificationType;
 
+use super::generation::Generation;
 use super::{Api, ApiError, Worker, features, granting};
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -43,9 +44,9 @@ impl Seen {
 /// 200 with a task, 204 without one, 503 while the chain cannot be read.
 async fn available(
     State(api): State<Arc<Api>>,
+    Query(seen): Query<Seen>,
     Worker(worker): Worker,
     headers: HeaderMap,
-    Query(seen): Query<Seen>,
 ) -> Result<Response, ApiError> {
     let features = features(&api, &headers);
     let wallet = api.wallets.of(worker).await;
@@ -64,11 +65,10 @@ async fn available(
         Reply::Given(given) => {
             let workerpool_authorization = api.authorizer.authorize(&given)?;
             tracing::info!(task = %given.task, worker = %worker, "a task is given");
-            axum::Json(ReplicateTaskSummary {
+            Generation::of(&headers).json(&ReplicateTaskSummary {
                 workerpool_authorization,
                 sms_url: given.enclave.map(|enclave| enclave.sms_url),
-            })
-            .into_response()
+            })?
         }
         Reply::OutOfService => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         other => {
@@ -82,8 +82,9 @@ async fn available(
 /// 200 with what an interrupted worker should go on with.
 async fn interrupted(
     State(api): State<Arc<Api>>,
-    Worker(worker): Worker,
     Query(seen): Query<Seen>,
+    Worker(worker): Worker,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let block = seen.block();
     let reply = api
@@ -104,7 +105,7 @@ async fn interrupted(
     };
     let notifications: Result<Vec<_>, _> =
         missed.iter().map(|one| notification(&api, one)).collect();
-    Ok(axum::Json(notifications?).into_response())
+    Generation::of(&headers).json(&notifications?)
 }
 
 /// Without `taskAbortCause` at the top: it makes Java workers drop the whole list (spec scheduler-api Q13).

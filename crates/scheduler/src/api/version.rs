@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::Api;
+use super::{Api, text};
 use crate::run::VERSION;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/version", get(version))
 }
 
-async fn version() -> Response {
-    chassis::text(VERSION)
+async fn version(headers: HeaderMap) -> Response {
+    text(&headers, VERSION)
 }

@@ -16,7 +16,8 @@ use poco::units::Timestamp;
 use serde::Deserialize;
 use wire::message::{RegisteredWorker, Signature, WorkerModel};
 
-use super::{Api, ApiError, Worker, address, features, granting};
+use super::generation::Generation;
+use super::{Api, ApiError, Worker, address, features, granting, text};
 use crate::auth::{Crowded, Login};
 use crate::clock::now;
 
@@ -44,6 +45,7 @@ async fn challenge(
     State(api): State<Arc<Api>>,
     Caller(caller): Caller,
     uri: Uri,
+    headers: HeaderMap,
     Query(query): Query<Wallet>,
 ) -> Result<Response, ApiError> {
     let wallet = address(&query.wallet_address, &uri)?;
@@ -51,7 +53,7 @@ async fn challenge(
         return Ok(StatusCode::UNAUTHORIZED.into_response());
     }
     Ok(match api.auth.worker_challenge(wallet).await? {
-        Some(text) => chassis::text(text),
+        Some(challenge) => text(&headers, challenge),
         None => {
             api.auth.pace.refused(caller);
             StatusCode::UNAUTHORIZED.into_response()
@@ -64,6 +66,7 @@ async fn login(
     State(api): State<Arc<Api>>,
     Caller(caller): Caller,
     uri: Uri,
+    headers: HeaderMap,
     Query(query): Query<Wallet>,
     Json(signature): Json<Option<Signature>>,
 ) -> Result<Response, ApiError> {
@@ -76,7 +79,7 @@ async fn login(
         Login::Token(token) => {
             tracing::info!(worker = %wallet, "a worker logged in");
             api.inbox.tell(Input::LoggedIn { worker: wallet }).await?;
-            Ok(chassis::text(token))
+            Ok(text(&headers, token))
         }
         Login::Refused => {
             tracing::info!(worker = %wallet, %caller, "a login is refused");
@@ -87,9 +90,13 @@ async fn login(
 }
 
 /// 200 with the hash of the public configuration.
-async fn ping(State(api): State<Arc<Api>>, Worker(worker): Worker) -> Result<Response, ApiError> {
+async fn ping(
+    State(api): State<Arc<Api>>,
+    Worker(worker): Worker,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     api.inbox.tell(Input::Pinged { worker }).await?;
-    Ok(chassis::text(api.configuration_hash.clone()))
+    Ok(text(&headers, api.configuration_hash.clone()))
 }
 
 /// 200 with the worker as it is stored.
@@ -153,8 +160,8 @@ fn cut(text: &str) -> String {
     text.chars().take(LONGEST_TEXT).collect()
 }
 
-async fn config(State(api): State<Arc<Api>>) -> Response {
-    axum::Json(&api.configuration).into_response()
+async fn config(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    Generation::of(&headers).json(&api.configuration)
 }
 
 /// 200 with the tasks that hold a slot of the worker.

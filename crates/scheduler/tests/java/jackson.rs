@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::support::Answer;
+use crate::worker::Variant;
+
 /// Bodies to decode, with what a Java worker takes each for.
 #[derive(Debug, Default)]
 pub(crate) struct Bodies(Vec<(&'static str, String)>);
@@ -25,6 +28,25 @@ impl Bodies {
         if (200..300).contains(&status) && !body.is_empty() {
             self.0.push((kind, body.to_owned()));
         }
+    }
+
+    /// One more, as a worker of this version decodes it.
+    pub(crate) fn add_for(&mut self, variant: Variant, path: &str, answer: &Answer) {
+        let before = self.0.len();
+        self.add(path, answer.status.as_u16(), &answer.text);
+        for (kind, _) in &mut self.0[before..] {
+            *kind = match (variant, *kind) {
+                (Variant::Eight, "configuration") => "configuration 8",
+                (Variant::Eight, "summary") => "summary 8",
+                (Variant::Eight, "interrupted") => "interrupted 8",
+                (_, same) => same,
+            };
+        }
+    }
+
+    /// Those of another list too.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// One more that was pushed.

@@ -7,12 +7,19 @@
     reason = "a test stops at once on what cannot happen"
 )]
 
+mod aborts;
+mod channel;
 mod compare;
+mod interrupted;
 mod jackson;
+mod life;
 mod player;
+mod reconnects;
 mod recording;
+mod retries;
 #[path = "../support/mod.rs"]
 mod support;
+mod worker;
 
 use std::collections::BTreeSet;
 

@@ -132,6 +132,13 @@ impl FakeNode {
         )
     }
 
+    /// A block in which the chain's clock is this much ahead of ours.
+    pub fn mine_ahead(&self, by: Duration) -> u64 {
+        let number = self.mine(&[]);
+        self.chain().blocks.last_mut().unwrap().time += by.as_secs();
+        number
+    }
+
     /// The newest block becomes an hour old.
     pub fn grow_stale(&self) {
         self.chain().blocks.last_mut().unwrap().time = seconds() - 3600;
