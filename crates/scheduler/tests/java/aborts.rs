@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::channel::Channel;
 use crate::jackson::Bodies;
 use crate::support::World;
-use crate::worker::{BOTH, JavaWorker, TO_COMPUTING, Variant};
+use crate::worker::{BOTH, JavaWorker, TO_COMPUTING, Variant, receipt};
 
 /// Longer than contributions are open.
 const TOO_LONG: Duration = Duration::from_secs(40 * 60);
@@ -83,6 +83,7 @@ async fn a_task_whose_contributions_closed_is_aborted() {
         world.node.mine_ahead(TOO_LONG);
         let told = channel.is_told("PLEASE_ABORT").await;
         assert_eq!(told, notice(task, &[&worker], "CONTRIBUTION_TIMEOUT"));
+        bodies.add_push(&told);
         let model = world.task_becomes(task, "FAILED").await;
         let history: Vec<_> = model["dateStatusList"].as_array().unwrap().iter().collect();
         assert!(
@@ -115,7 +116,10 @@ async fn whoever_has_not_contributed_at_consensus_is_to_abort() {
             .await;
         let steps = [("CONTRIBUTING", "PLEASE_CONTINUE")];
         winner.reports(&world, task, &steps, &mut bodies).await;
-        world.node.contribute(task, winner.key.address(), result);
+        let block = world.node.contribute(task, winner.key.address(), result);
+        winner
+            .report(&world, task, "CONTRIBUTED", receipt(block), &mut bodies)
+            .await;
         world.node.consensus(task, result);
         // Both hear both, and each is meant by one.
         for channel in [&of_winner, &of_loser] {

@@ -85,6 +85,7 @@ async fn all_the_way(variant: Variant) -> Bodies {
         ],
         "§7.7, to the letter"
     );
+    channel.told().iter().for_each(|text| bodies.add_push(text));
     let model = world.task_becomes(task, "COMPLETED").await;
     let replicate = &model["replicates"][0];
     assert_eq!(replicate["currentStatus"], "COMPLETED");

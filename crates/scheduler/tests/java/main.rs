@@ -8,6 +8,7 @@
 )]
 
 mod aborts;
+mod again;
 mod channel;
 mod compare;
 mod interrupted;

@@ -1,6 +1,6 @@
 //! A push channel that breaks in the middle of a task (spec scheduler-api §7.3, Q35).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alloy_primitives::B256;
 use reqwest::Method;
@@ -8,78 +8,49 @@ use reqwest::Method;
 use crate::channel::Channel;
 use crate::jackson::Bodies;
 use crate::support::{World, eventually};
-use crate::worker::{BOTH, JavaWorker, Variant};
+use crate::worker::{JavaWorker, Variant};
 
 const FIRST: &str = "00000000000000000000000000000001";
 const SECOND: &str = "00000000000000000000000000000002";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_killed_is_forgotten_and_the_next_one_hears_what_follows() {
-    let mut bodies = Bodies::default();
-    for variant in BOTH {
-        let world = World::new().await;
-        let worker = JavaWorker::start(&world, variant, 1, 1, &mut bodies).await;
-        let task = world.deal(1, 1).await[0];
-        worker.is_given(&world, task, &mut bodies).await;
-        let first = worker.listens(&world, FIRST, task).await;
-        worker
-            .contributes(&world, task, B256::repeat_byte(1), &mut bodies)
-            .await;
-        drop(first);
-        // A new session at once; the server has not even noticed that the old one is gone.
-        let second = worker.listens(&world, SECOND, task).await;
-        world.node.consensus(task, B256::repeat_byte(1));
-        second.is_told("PLEASE_REVEAL").await;
-        let steps = [("REVEALING", "PLEASE_CONTINUE")];
-        worker.reports(&world, task, &steps, &mut bodies).await;
-        // What it has begun is not told again, wherever it listens.
-        let third = worker.listens(&world, "3", task).await;
-        third.waits(Duration::from_millis(500)).await;
-        assert_eq!(third.told(), Vec::<String>::new());
-        assert_eq!(second.times_told("PLEASE_REVEAL"), 1);
-        eventually("the first session is forgotten", async || {
-            let path = format!("/connect/379/{FIRST}/xhr_send");
-            let sent = world
-                .call(Method::POST, &path, &[], Some("[\"\\n\"]"))
-                .await;
-            (sent.status == 404).then_some(())
-        })
-        .await;
-    }
-    bodies.decode();
+    let (mut all, nine) = tokio::join!(killed(Variant::Eight), killed(Variant::Nine));
+    all.extend(nine);
+    all.decode();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_worker_has_provably_not_begun_is_told_again_and_never_within_30_seconds() {
-    let (world, mut bodies) = (World::new().await, Bodies::default());
-    let worker = JavaWorker::start(&world, Variant::Nine, 1, 1, &mut bodies).await;
+async fn killed(variant: Variant) -> Bodies {
+    let mut bodies = Bodies::default();
+    let world = World::new().await;
+    let worker = JavaWorker::start(&world, variant, 1, 1, &mut bodies).await;
     let task = world.deal(1, 1).await[0];
     worker.is_given(&world, task, &mut bodies).await;
     let first = worker.listens(&world, FIRST, task).await;
     worker
         .contributes(&world, task, B256::repeat_byte(1), &mut bodies)
         .await;
-    world.node.consensus(task, B256::repeat_byte(1));
-    let told = first.is_told("PLEASE_REVEAL").await;
-    let at = Instant::now();
-    // It never gets to act on it: the connection is gone.
     drop(first);
+    // A new session at once; the server has not even noticed that the old one is gone.
     let second = worker.listens(&world, SECOND, task).await;
-    second.waits(Duration::from_secs(26)).await;
-    // Somebody must keep worker and chain alive.
-    worker.post(&world, "/workers/ping", "").await;
-    world.node.mine(&[]);
-    second.subscribe(task, 1).await;
-    assert_eq!(second.told(), Vec::<String>::new());
-    // One after each five seconds without anything else.
-    let heartbeats = second.hears(|heard| Some(heard.heartbeats)).await;
-    assert!((4..=6).contains(&heartbeats), "{heartbeats}");
-    tokio::time::sleep(Duration::from_millis(30_500).saturating_sub(at.elapsed())).await;
-    let third = Channel::open(&world, Variant::Nine, "3").await;
-    third.subscribe(task, 0).await;
-    assert_eq!(third.is_told("PLEASE_REVEAL").await, told);
+    world.node.consensus(task, B256::repeat_byte(1));
+    second.is_told("PLEASE_REVEAL").await;
     let steps = [("REVEALING", "PLEASE_CONTINUE")];
     worker.reports(&world, task, &steps, &mut bodies).await;
+    // What it has begun is not told again, wherever it listens.
+    let third = worker.listens(&world, "3", task).await;
+    third.waits(Duration::from_millis(500)).await;
+    assert_eq!(third.told(), Vec::<String>::new());
+    assert_eq!(second.times_told("PLEASE_REVEAL"), 1);
+    eventually("the first session is forgotten", async || {
+        let path = format!("/connect/379/{FIRST}/xhr_send");
+        let sent = world
+            .call(Method::POST, &path, &[], Some("[\"\\n\"]"))
+            .await;
+        (sent.status == 404).then_some(())
+    })
+    .await;
+    bodies
 }
 
 #[tokio::test(flavor = "multi_thread")]
