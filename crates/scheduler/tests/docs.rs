@@ -87,6 +87,14 @@ async fn the_document_and_its_page_are_where_they_were() {
     let page = world.get("/swagger-ui.html").await;
     assert_eq!(page.status, 200, "reqwest follows the way to the page");
     assert!(page.text.contains("<title>iExec Core Scheduler"));
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let url = format!("{}/swagger-ui.html", world.base);
+    let moved = client.get(url).send().await.unwrap();
+    assert_eq!(moved.status(), 302);
+    assert_eq!(moved.headers()["location"], "/swagger-ui/index.html");
     // Nothing is fetched from elsewhere.
     assert!(!page.text.contains("https://") && !page.text.contains("http://"));
 }

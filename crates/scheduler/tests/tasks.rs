@@ -101,6 +101,20 @@ async fn a_task_without_worker_has_an_empty_list_and_no_logs_link() {
 }
 
 #[tokio::test]
+async fn a_task_that_is_not_initialised_has_no_list_at_all() {
+    let world = World::new().await;
+    world
+        .node
+        .chain()
+        .failing
+        .insert("eth_estimateGas".to_owned());
+    let task = TaskId::of(world.node.buy(1, 1), 0);
+    let model = world.task_becomes(task, "INITIALIZING").await;
+    assert_eq!(model["replicates"], Value::Null);
+    assert_eq!(model["initializationBlockNumber"], 0);
+}
+
+#[tokio::test]
 async fn what_is_not_here_is_404_with_an_empty_body() {
     let world = World::new().await;
     let task = world.deal(1, 1).await[0];

@@ -183,3 +183,31 @@ async fn a_report_that_is_refused_ends_in_an_abort_too() {
     assert_eq!(aborted, (200, "PLEASE_WAIT".to_owned()));
     bodies.decode();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_fails_otherwise_is_aborted_by_whoever_listens() {
+    let (world, mut bodies) = (World::new().await, Bodies::default());
+    let worker = JavaWorker::start(&world, Variant::Nine, 1, 1, &mut bodies).await;
+    let task = world.deal(1, 1).await[0];
+    worker.is_given(&world, task, &mut bodies).await;
+    let session = "c6e8987433794c659fc31ec439b4ec99";
+    let channel = worker.listens(&world, session, task).await;
+    worker
+        .contributes(&world, task, B256::repeat_byte(1), &mut bodies)
+        .await;
+    world.node.consensus(task, B256::repeat_byte(1));
+    channel.is_told("PLEASE_REVEAL").await;
+    // Nobody reveals, and the final deadline passes.
+    world.node.mine_ahead(Duration::from_secs(2 * 3600));
+    let told = channel.is_told("PLEASE_ABORT").await;
+    assert_eq!(
+        told,
+        format!(
+            r#"{{"chainTaskId":"{task}","workersAddress":[],"taskNotificationType":"PLEASE_ABORT","taskNotificationExtra":null}}"#
+        )
+    );
+    bodies.add_push(&told);
+    world.task_becomes(task, "FAILED").await;
+    bodies.extend(gives_up(&world, &worker, task, "UNKNOWN").await);
+    bodies.decode();
+}

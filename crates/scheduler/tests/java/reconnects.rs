@@ -75,3 +75,55 @@ async fn subscriptions_and_their_end_are_taken_however_often_they_are_said() {
     assert_eq!(channel.times_told("PLEASE_REVEAL"), 1);
     assert_eq!(gone.told(), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_speaks_for_the_pool_and_nobody_hears_everything() {
+    // Q33: the original passes on what any client sends, and takes patterns.
+    let (world, mut bodies) = (World::new().await, Bodies::default());
+    let worker = JavaWorker::start(&world, Variant::Nine, 1, 1, &mut bodies).await;
+    let task = world.deal(1, 1).await[0];
+    worker.is_given(&world, task, &mut bodies).await;
+    let channel = worker.listens(&world, FIRST, task).await;
+    let other = Channel::open(&world, Variant::Nine, SECOND).await;
+    let forged = format!(
+        "SEND\ndestination:/topic/task/{task}\n\n{{\"chainTaskId\":\"{task}\",\"workersAddress\":[],\"taskNotificationType\":\"PLEASE_ABORT\"}}\0"
+    );
+    other.say(&forged).await;
+    for pattern in ["/topic/**", "/topic/task/*", "/topic/task/{id}"] {
+        other
+            .say(&format!("SUBSCRIBE\ndestination:{pattern}\nid:9\n\n\0"))
+            .await;
+    }
+    worker
+        .contributes(&world, task, B256::repeat_byte(1), &mut bodies)
+        .await;
+    world.node.consensus(task, B256::repeat_byte(1));
+    channel.is_told("PLEASE_REVEAL").await;
+    assert_eq!(channel.times_told("PLEASE_ABORT"), 0);
+    other.waits(Duration::from_millis(300)).await;
+    assert_eq!(other.told(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_may_come_in_pieces() {
+    let (world, mut bodies) = (World::new().await, Bodies::default());
+    let worker = JavaWorker::start(&world, Variant::Nine, 1, 1, &mut bodies).await;
+    let task = world.deal(1, 1).await[0];
+    worker.is_given(&world, task, &mut bodies).await;
+    let channel = Channel::open(&world, Variant::Nine, FIRST).await;
+    let id = task.to_string();
+    let (first, second) = id.split_at(20);
+    channel
+        .say(&format!("\nSUBSCRIBE\r\ndestination:/topic/task/{first}"))
+        .await;
+    channel.say(&format!("{second}\r\nid:4\r\n\r\n\0\n")).await;
+    worker
+        .contributes(&world, task, B256::repeat_byte(1), &mut bodies)
+        .await;
+    world.node.consensus(task, B256::repeat_byte(1));
+    channel.is_told("PLEASE_REVEAL").await;
+    let named = channel
+        .hears(|heard| heard.messages.first().map(|(id, _)| id.clone()))
+        .await;
+    assert_eq!(named, "4");
+}

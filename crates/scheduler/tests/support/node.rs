@@ -345,6 +345,10 @@ impl Chain {
                 };
                 vec![finalized.encode_log_data()]
             }
+            Hub::claimCall::SELECTOR => {
+                let taskid = Hub::claimCall::abi_decode(&input).unwrap().taskid;
+                vec![Hub::TaskClaimed { taskid }.encode_log_data()]
+            }
             other => panic!("this chain has no function {other:02x?}"),
         };
         let number = self.mine(logs.into_iter().map(|log| (log, hash)).collect());
