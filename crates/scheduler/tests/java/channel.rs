@@ -38,7 +38,12 @@ pub(crate) struct Heard {
 
 impl Drop for Channel {
     fn drop(&mut self) {
+        let is_broken = self.listening.is_finished() && self.heard.borrow().ended.is_none();
         self.listening.abort();
+        assert!(
+            !is_broken || std::thread::panicking(),
+            "something came that Java would not take"
+        );
     }
 }
 

@@ -1,5 +1,8 @@
-//! The scheduler as Java workers see it: what the original programs said to each other on a devnet, said to ours. Every status code and every
-//! decoded value is the same, but for what `DIFFERENCES.md` lists with its reason.
+//! The scheduler as Java workers see it.
+//!
+//! What the original programs said to each other on a devnet is said to ours: every status code and every decoded value is the same, but for
+//! what `DIFFERENCES.md` lists with its reason. And workers of versions 8 and 9 are played through what no recording shows, with ears as strict
+//! as theirs; `VERSIONS.md` says where the two differ.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
