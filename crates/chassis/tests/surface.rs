@@ -441,10 +441,7 @@ async fn figures_are_shown_one_by_one_under_the_original_s_names() {
     health.register("blockchainConnection", Condition::out_of_service);
     for group in ["liveness", "readiness"] {
         let (status, _, body) = service.get(&format!("/actuator/health/{group}")).await;
-        assert_eq!(
-            (status, body.as_str()),
-            (200, r#"{"status":"UP"}"#)
-        );
+        assert_eq!((status, body.as_str()), (200, r#"{"status":"UP"}"#));
     }
 }
 

@@ -76,7 +76,7 @@ async fn only_wallets_on_the_list_may_join() {
 }
 
 #[tokio::test]
-async fn a_login_gives_a_token_that_works_and_a_challenge_is_good_for_one() {
+async fn a_login_gives_a_token_that_works_and_may_be_sent_again() {
     let world = World::new().await;
     let worker = world.worker(1).await;
     assert_eq!(worker.get(&world, "/workers/computing").await.text, "[]");
@@ -92,13 +92,17 @@ async fn a_login_gives_a_token_that_works_and_a_challenge_is_good_for_one() {
             .status,
         200
     );
+    // As Feign does when the answer was lost.
     assert_eq!(
         world
             .call(Method::POST, &path, &[], Some(&body))
             .await
             .status,
-        401
+        200
     );
+    let other = json!({"value": worker.sign("another challenge")}).to_string();
+    let refused = world.call(Method::POST, &path, &[], Some(&other)).await;
+    assert_eq!(refused.status, 401);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! Challenges and the key that signs tokens lie in the store, so that a restart logs nobody out. Nothing here decides what a
 //! caller may have; it only says who the caller is.
 
+mod answered;
 mod challenges;
 mod pace;
 mod tokens;
@@ -18,6 +19,7 @@ use store::{Collection, Store, StoreError};
 
 use crate::clock::now;
 use crate::crash;
+use answered::Answered;
 use challenges::{Challenges, Purpose};
 pub(crate) use pace::Crowded;
 use pace::Pace;
@@ -32,6 +34,8 @@ pub(crate) struct Auth {
     logs: Challenges,
     tokens: Tokens,
     store: Store,
+    /// Logins that may come again.
+    answered: Answered,
     /// How long those wait who are refused again and again.
     pub(crate) pace: Pace,
 }
@@ -69,6 +73,7 @@ impl Auth {
             logs: Challenges::open(store.clone(), Purpose::TaskLogs).await?,
             tokens: Tokens::open(&store, version).await?,
             store,
+            answered: Answered::default(),
             pace: Pace::new(),
         }))
     }
@@ -91,7 +96,8 @@ impl Auth {
         Ok(Some(challenge))
     }
 
-    /// Takes the signature over the wallet's challenge. A challenge is good for one login.
+    /// Takes the signature over the wallet's challenge. A challenge is good for one login, which may be sent again when its answer
+    /// was lost.
     pub(crate) async fn login(
         &self,
         wallet: Address,
@@ -100,18 +106,18 @@ impl Auth {
         if !self.is_allowed(wallet) {
             return Ok(Login::Refused);
         }
-        let Some(challenge) = self.logins.present(wallet, now()) else {
-            return Ok(Login::Refused);
-        };
-        let digest = poco::login::digest(&challenge);
-        if !signing::matches_any_recovery_id(digest, signature, wallet) {
-            return Ok(Login::Refused);
+        if !self.answered.has(wallet, signature, now()) {
+            let Some(challenge) = self.logins.present(wallet, now()) else {
+                return Ok(Login::Refused);
+            };
+            let digest = poco::login::digest(&challenge);
+            if !signing::matches_any_recovery_id(digest, signature, wallet) {
+                return Ok(Login::Refused);
+            }
+            self.answered.note(wallet, signature, now());
+            self.logins.remove(wallet, &challenge).await?;
+            chassis::crash::point(crash::LOGGED_IN);
         }
-        // Of two logins with one signature only one may succeed.
-        if !self.logins.remove(wallet, &challenge).await? {
-            return Ok(Login::Refused);
-        }
-        chassis::crash::point(crash::LOGGED_IN);
         Ok(self
             .tokens
             .issue(wallet, now())

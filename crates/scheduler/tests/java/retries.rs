@@ -113,7 +113,7 @@ async fn everything_else_that_a_worker_posts_may_come_again_too() {
         );
         assert_eq!(worker.post(&world, "/workers/ping", "").await.status, 200);
     }
-    // A challenge is good for one login, so the second attempt is refused, and the next round begins with a new challenge.
+    // Its login too (`login.rs`); and it may begin a new one.
     let token = worker.token.clone();
     worker.log_in(&world).await;
     for token in [token, worker.token.clone()] {
