@@ -9,7 +9,7 @@ pub(crate) async fn scheduler(env: &dyn Env, shutdown: Shutdown) -> Result<(), F
     let settings = scheduler::Settings::from_env(env)?;
     let running = scheduler::run(settings, shutdown)
         .await
-        .map_err(unavailable_or_failed)?;
+        .map_err(not_started)?;
     running
         .ended()
         .await
@@ -59,11 +59,11 @@ pub(crate) async fn result_proxy(env: &dyn Env, shutdown: Shutdown) -> Result<()
         .map_err(|error| Failure::Failed(error.into()))
 }
 
-/// A start that failed because a needed service does not answer, or for another reason.
-pub(crate) fn unavailable_or_failed(error: scheduler::StartError) -> Failure {
-    use scheduler::StartError::{ConfigServer, Node};
-    match error {
-        ConfigServer { .. } | Node { .. } => Failure::Unavailable(error.into()),
+/// A start that failed: for a setting, for a service that does not answer, or for another reason.
+pub(crate) fn not_started(error: scheduler::StartError) -> Failure {
+    match error.exit_code() {
+        64 => Failure::Configuration(error.to_string()),
+        69 => Failure::Unavailable(error.into()),
         _ => Failure::Failed(error.into()),
     }
 }

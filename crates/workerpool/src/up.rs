@@ -7,7 +7,7 @@ use chassis::Shutdown;
 use chassis::env::{ConfigErrors, Env, Reader, Role};
 
 use crate::exit::Failure;
-use crate::roles::{self, unavailable_or_failed};
+use crate::roles::{self, not_started};
 
 /// What `up` knows, where the environment is silent.
 struct Filled<'e> {
@@ -73,7 +73,7 @@ pub(crate) async fn run(env: &dyn Env, shutdown: Shutdown) -> Result<(), Failure
     }
     let scheduler = scheduler::run(scheduler, shutdown.clone())
         .await
-        .map_err(unavailable_or_failed)?;
+        .map_err(not_started)?;
     tracing::info!(scheduler = %scheduler.addr, config_server = %config_server.addr, result_proxy = %result_proxy.addr, "the pool is up");
 
     // Whoever ends first, ends all: a pool without its scheduler, or without its results, is none.
