@@ -106,10 +106,7 @@ async fn transport(
 fn receive(api: &Api, session: &str, transport: Transport, form: Form) -> Response {
     let headers = [(CONTENT_TYPE, form.content_type), NO_CACHE];
     match api.push.take(session, transport) {
-        Ok(receiving) => {
-            let end = api.shutdown.clone();
-            (headers, Body::from_stream(form.stream(receiving, end))).into_response()
-        }
+        Ok(receiving) => (headers, Body::from_stream(form.stream(receiving))).into_response(),
         Err(NotServed::Session(Refused::Told(close))) => {
             (headers, form.alone(&close.frame())).into_response()
         }

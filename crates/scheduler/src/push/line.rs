@@ -127,12 +127,13 @@ impl Line {
         self.wake.notify_one();
     }
 
+    /// Whether it may be forgotten. Sees to it that a quiet client hears a sign of life.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let mut state = self.state();
         let is_over = state.session.is_over(now);
-        let has_ended = state.session.has_ended();
+        let has_news = state.session.has_ended() || state.session.is_quiet(now);
         drop(state);
-        if has_ended {
+        if has_news {
             self.wake.notify_one();
         }
         is_over

@@ -22,7 +22,7 @@ use crate::notices::Notices;
 
 /// What all topics begin with; a task's id follows.
 const TOPIC: &str = "/topic/task/";
-/// How often sessions are looked for whose clients are gone.
+/// How often sessions are looked at: whether their clients are gone, or have heard nothing for a while.
 const SWEEP: Duration = Duration::from_secs(1);
 /// Workers named in one message: a frame of 64 KiB has room for about 1,400 (Q36).
 const NAMED_AT_ONCE: usize = 1_000;
@@ -30,10 +30,18 @@ const NAMED_AT_ONCE: usize = 1_000;
 /// Every session, and what its client listens to.
 #[derive(Debug)]
 pub(crate) struct Push {
-    lines: Mutex<HashMap<String, Arc<Line>>>,
+    lines: Mutex<Lines>,
     topics: Topics,
     /// Sessions at one time.
     most: usize,
+}
+
+/// Sessions by their ids.
+#[derive(Debug, Default)]
+struct Lines {
+    by_id: HashMap<String, Arc<Line>>,
+    /// The server ends: whoever comes now is told so.
+    ended: bool,
 }
 
 /// Who listens to a destination: sessions, by their ids and their own names for the subscription.
@@ -94,27 +102,30 @@ impl Push {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<String, Arc<Line>>> {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session, if there is one.
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Line>> {
-        self.lines().get(id).cloned()
+        self.lines().by_id.get(id).cloned()
     }
 
     /// A request for a session's messages; it begins the session if there is none.
     pub(crate) fn take(&self, id: &str, transport: Transport) -> Result<Receiving, NotServed> {
         let mut lines = self.lines();
-        let line = match lines.get(id) {
+        let line = match lines.by_id.get(id) {
             Some(line) => Arc::clone(line),
-            None if lines.len() >= self.most => return Err(NotServed::Full),
+            None if lines.by_id.len() >= self.most => return Err(NotServed::Full),
             None => {
                 let line = Arc::new(Line::new(id, transport));
-                lines.insert(id.to_owned(), Arc::clone(&line));
+                lines.by_id.insert(id.to_owned(), Arc::clone(&line));
                 line
             }
         };
+        if lines.ended {
+            line.end(Close::GOING_AWAY);
+        }
         line.take(transport).map_err(NotServed::Session)
     }
 
@@ -152,18 +163,20 @@ impl Push {
         }
     }
 
-    /// Forgets sessions whose clients are gone.
+    /// Forgets sessions whose clients are gone, and has the others told from time to time that the server is there.
     fn sweep(&self, now: Instant) {
-        let all: Vec<Arc<Line>> = self.lines().values().cloned().collect();
+        let all: Vec<Arc<Line>> = self.lines().by_id.values().cloned().collect();
         for line in all.iter().filter(|line| line.is_over(now)) {
-            self.lines().remove(line.id());
+            self.lines().by_id.remove(line.id());
             line.leave_all(&self.topics);
         }
     }
 
     /// Tells every client that the server ends.
     fn end(&self) {
-        for line in self.lines().values() {
+        let mut lines = self.lines();
+        lines.ended = true;
+        for line in lines.by_id.values() {
             line.end(Close::GOING_AWAY);
         }
     }

@@ -14,6 +14,8 @@ pub const MOST_BYTES: usize = 512 * 1024;
 pub const ABSENCE: Duration = Duration::from_secs(5);
 /// How long a client may take for what is sent.
 pub const SLOWEST: Duration = Duration::from_secs(10);
+/// After so long without a frame a sign of life is due. It is looked for every second, so that one comes every 5 seconds.
+pub const QUIET: Duration = Duration::from_millis(4500);
 /// By when a client must have said something.
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// After so many bytes of messages a streaming response ends, and the client asks for another.
@@ -46,6 +48,8 @@ pub enum Refused {
 pub enum Next {
     /// This frame.
     Frame(String),
+    /// A sign of life.
+    Beat,
     /// This frame, and then the response ends, and the session with it.
     Last(String),
     /// Nothing for now.
@@ -62,6 +66,10 @@ pub struct Session {
     /// When that last changed, or something was taken.
     since: Instant,
     began: Instant,
+    /// When the last frame was taken.
+    spoke: Instant,
+    /// A sign of life is to be sent.
+    beats: bool,
     heard: bool,
     waiting: VecDeque<Text>,
     bytes: usize,
@@ -78,6 +86,8 @@ impl Session {
             is_taken: false,
             since: now,
             began: now,
+            spoke: now,
+            beats: false,
             heard: false,
             waiting: VecDeque::new(),
             bytes: 0,
@@ -101,6 +111,7 @@ impl Session {
         }
         self.is_taken = true;
         self.since = now;
+        self.spoke = now;
         Ok(())
     }
 
@@ -114,6 +125,7 @@ impl Session {
     pub fn next(&mut self, now: Instant) -> Next {
         if !self.opened {
             self.opened = true;
+            self.spoke = now;
             return Next::Frame(OPEN.to_owned());
         }
         if !self.waiting.is_empty() {
@@ -134,10 +146,27 @@ impl Session {
             })
         };
         match (frame, self.ended) {
-            (Some(frame), _) => Next::Frame(frame),
+            (Some(frame), _) => {
+                self.spoke = now;
+                self.beats = false;
+                Next::Frame(frame)
+            }
             (None, Some(close)) => Next::Last(close.frame()),
+            (None, None) if std::mem::take(&mut self.beats) => {
+                self.spoke = now;
+                Next::Beat
+            }
             (None, None) => Next::Nothing,
         }
+    }
+
+    /// Whether the open request was sent nothing for a while: then a sign of life comes next.
+    pub fn is_quiet(&mut self, now: Instant) -> bool {
+        let quiet = now.saturating_duration_since(self.spoke) >= QUIET;
+        if self.is_taken && self.waiting.is_empty() && self.ended.is_none() && quiet {
+            self.beats = true;
+        }
+        self.beats
     }
 
     /// Puts a message in the line. A client that leaves too many there has its session ended, and may begin another: none is lost unseen.
@@ -285,6 +314,28 @@ mod tests {
         assert!(!stuck.is_over(now + SLOWEST) && !stuck.has_ended());
         assert!(!stuck.is_over(now + SLOWEST + SECOND) && stuck.has_ended());
         assert!(stuck.is_over(now + SLOWEST + ABSENCE + SECOND));
+    }
+
+    #[test]
+    fn a_quiet_session_gives_a_sign_of_life() {
+        let now = Instant::now();
+        let mut session = opened(Transport::Streaming, now);
+        assert!(!session.is_quiet(now + QUIET - SECOND));
+        assert!(session.is_quiet(now + QUIET));
+        assert_eq!(session.next(now + QUIET), Next::Beat);
+        assert_eq!(session.next(now + QUIET), Next::Nothing);
+        assert!(!session.is_quiet(now + QUIET + SECOND));
+        // A message is one too.
+        assert!(session.is_quiet(now + QUIET * 2));
+        session.send("one".to_owned());
+        assert_eq!(
+            session.next(now + QUIET * 2),
+            Next::Frame("a[\"one\"]".into())
+        );
+        assert_eq!(session.next(now + QUIET * 2), Next::Nothing);
+        // Nobody is there to be told.
+        session.end_taking(now + QUIET * 2);
+        assert!(!session.is_quiet(now + QUIET * 4));
     }
 
     #[test]

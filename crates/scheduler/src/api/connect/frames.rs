@@ -1,19 +1,13 @@
 //! Frames on their way to a client: how each transport writes them, and when its response ends.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use axum::body::Bytes;
-use chassis::Shutdown;
 use futures_util::stream::{self, Stream};
-use tokio::time::Instant;
 use wire::sockjs::session::{Next, RESPONSE_BYTES};
-use wire::sockjs::{Close, HEARTBEAT, PRELUDE_LETTERS};
+use wire::sockjs::{HEARTBEAT, PRELUDE_LETTERS};
 
 use crate::push::Receiving;
-
-/// Silence after which a sign of life is sent.
-pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// How a transport writes frames.
 #[derive(Debug, Clone, Copy)]
@@ -81,15 +75,12 @@ impl Form {
     pub(super) fn stream(
         self,
         receiving: Receiving,
-        end: Shutdown,
     ) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
         let sending = Sending {
             form: self,
             receiving,
-            end,
             sent: 0,
             stage: Stage::Prelude,
-            silent_since: Instant::now(),
         };
         stream::unfold(sending, async |mut sending| {
             let bytes = sending.next().await?;
@@ -108,11 +99,9 @@ enum Stage {
 struct Sending {
     form: Form,
     receiving: Receiving,
-    end: Shutdown,
     /// Bytes of message frames.
     sent: usize,
     stage: Stage,
-    silent_since: Instant,
 }
 
 impl Sending {
@@ -127,25 +116,12 @@ impl Sending {
         while self.stage == Stage::Frames {
             let text = self.waiting();
             if !text.is_empty() {
-                self.silent_since = Instant::now();
                 return Some(text.into());
             }
             if self.stage == Stage::Over {
                 break;
             }
-            tokio::select! {
-                () = self.receiving.something() => {}
-                () = self.end.triggered() => self.receiving.line().end(Close::GOING_AWAY),
-                () = tokio::time::sleep_until(self.silent_since + SILENCE) => {
-                    self.silent_since = Instant::now();
-                    let mut text = String::new();
-                    self.form.write(HEARTBEAT, &mut text);
-                    if self.form.one {
-                        self.stage = Stage::Over;
-                    }
-                    return Some(text.into());
-                }
-            }
+            self.receiving.something().await;
         }
         None
     }
@@ -159,6 +135,13 @@ impl Sending {
                     self.form.write(&frame, &mut text);
                     self.sent += frame.len();
                     if self.form.one || self.sent >= RESPONSE_BYTES {
+                        self.stage = Stage::Over;
+                        return text;
+                    }
+                }
+                Next::Beat => {
+                    self.form.write(HEARTBEAT, &mut text);
+                    if self.form.one {
                         self.stage = Stage::Over;
                         return text;
                     }

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse as _, Response};
 use wire::sockjs::session::{Next, Refused, Transport};
 use wire::sockjs::{self, Close, HEARTBEAT};
 
-use super::frames::SILENCE;
 use super::{LONGEST_BODY, hear};
 use crate::api::Api;
 use crate::push::{NotServed, Receiving};
@@ -43,15 +42,13 @@ async fn converse(
     receiving: &Receiving,
     mut socket: WebSocket,
 ) -> Result<(), axum::Error> {
-    let mut heartbeat = tokio::time::interval(SILENCE);
-    heartbeat.reset();
     loop {
         loop {
             match receiving.next() {
                 Next::Frame(frame) => {
                     socket.send(Message::Text(frame.into())).await?;
-                    heartbeat.reset();
                 }
+                Next::Beat => socket.send(Message::Text(HEARTBEAT.into())).await?,
                 Next::Last(frame) => {
                     socket.send(Message::Text(frame.into())).await?;
                     return socket.send(Message::Close(None)).await;
@@ -61,8 +58,6 @@ async fn converse(
         }
         tokio::select! {
             () = receiving.something() => {}
-            () = api.shutdown.triggered() => receiving.line().end(Close::GOING_AWAY),
-            _ = heartbeat.tick() => socket.send(Message::Text(HEARTBEAT.into())).await?,
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) if text.is_empty() => {}
                 Some(Ok(Message::Text(text))) => match sockjs::received(&text) {
