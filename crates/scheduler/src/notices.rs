@@ -152,6 +152,11 @@ impl Notices {
         self.sender.subscribe()
     }
 
+    #[cfg(test)]
+    pub(crate) fn listeners(&self) -> usize {
+        self.sender.receiver_count()
+    }
+
     /// The number of what was told last.
     pub(crate) async fn newest(&self) -> Result<u64, StoreError> {
         let (_, newest) = self.store.range(Stream::Notices).await?;

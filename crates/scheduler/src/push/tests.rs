@@ -1,5 +1,8 @@
 use super::*;
 use alloy_primitives::{Address, B256};
+use engine::{Engine, Notice, Recipients};
+use poco::units::Timestamp;
+use store::{Batch, Identity, Store};
 use wire::sockjs::session::Next;
 use wire::status::TaskNotificationType;
 
@@ -118,4 +121,56 @@ fn a_token_must_be_right_where_one_is_sent() {
         assert_eq!(said.contains("CONNECTED"), is_right, "{said}");
         assert_eq!(matches!(receiving.next(), Next::Last(_)), !is_right);
     }
+}
+
+/// So many notices about a task, stored, and then told to whoever listens.
+async fn tell(notices: &Notices, store: &Store, task: TaskId, count: usize) {
+    let notice = Notice {
+        task,
+        to: Recipients::Everyone,
+        kind: TaskNotificationType::PleaseReveal,
+        block: None,
+        abort_cause: None,
+    };
+    let engine = Engine::new(engine::Settings::default());
+    let prepared = notices.prepare(&vec![notice; count], &engine);
+    let batch = prepared.record(Batch::new(), Timestamp::from_secs(1_000));
+    let committed = store.commit(batch).await.unwrap();
+    notices.push(prepared.numbered(&committed.sequences));
+}
+
+#[tokio::test]
+async fn a_channel_that_falls_behind_at_once_repeats_nothing_of_before_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = Identity {
+        role: "scheduler".into(),
+        chain_id: 1,
+        hub: Address::ZERO,
+        pool: None,
+    };
+    let store = Store::open(folder.path(), &identity).unwrap();
+    let notices = Notices::new(store.clone());
+    tell(&notices, &store, task(1), 3).await;
+    let push = Arc::new(Push::new(10));
+    let one = listener(&push, "one", &[task(1)]);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn({
+        let (push, notices) = (Arc::clone(&push), notices.clone());
+        async move { push.serve(&notices, async { ended.await.unwrap() }).await }
+    });
+    // Until it listens.
+    while notices.listeners() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // More than it can be behind, before it takes the first.
+    tell(&notices, &store, task(1), 1_100).await;
+    let mut said = Vec::new();
+    while said.len() < 1_100 {
+        one.something().await;
+        said.extend(messages(&one));
+    }
+    end.send(()).unwrap();
+    serving.await.unwrap().unwrap();
+    said.extend(messages(&one));
+    assert_eq!(said.len(), 1_100);
 }
