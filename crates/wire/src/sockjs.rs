@@ -5,8 +5,13 @@ pub mod session;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use self::session::Transport;
+
 /// What every streaming response begins with, so that clients and proxies see that it has begun.
 pub const PRELUDE_LETTERS: usize = 2048;
+
+/// Bytes of a session's id, and of the number of a server.
+const LONGEST_ID: usize = 128;
 
 /// The first frame of a session.
 pub const OPEN: &str = "o";
@@ -112,6 +117,32 @@ pub fn messages<'a>(texts: impl IntoIterator<Item = &'a Text>) -> String {
     }
     frame.push(']');
     frame
+}
+
+/// What a request of a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The client says something: `xhr_send`.
+    Says,
+    /// It takes what it is sent.
+    Takes(Transport),
+}
+
+/// What a request to `/{server}/{session}/{name}` is for; `None` where there is nothing.
+#[must_use]
+pub fn purpose(server: &str, session: &str, name: &str) -> Option<Purpose> {
+    let is_odd = |part: &str| part.is_empty() || part.contains('.') || part.len() > LONGEST_ID;
+    if is_odd(server) || is_odd(session) {
+        return None;
+    }
+    Some(match name {
+        "xhr_send" => Purpose::Says,
+        "xhr_streaming" => Purpose::Takes(Transport::Streaming),
+        "xhr" => Purpose::Takes(Transport::Polling),
+        "eventsource" => Purpose::Takes(Transport::EventSource),
+        "websocket" => Purpose::Takes(Transport::WebSocket),
+        _ => return None,
+    })
 }
 
 /// What a client sent: an array of texts.

@@ -3,11 +3,17 @@
 //! Only bytes into frames and frames into bytes: what a frame means to a session is in [`broker`].
 
 pub mod broker;
+mod decoder;
 
 use std::fmt;
 
+pub use decoder::Decoder;
+
 /// The longest frame that either side takes, in bytes; both peers of the original have the same limit.
 pub const LONGEST_FRAME: usize = 64 * 1024;
+
+/// Headers of one frame. Peers send less than ten; each costs more memory than its bytes.
+pub const MOST_HEADERS: usize = 100;
 
 /// What a frame is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +124,7 @@ impl Frame {
     }
 }
 
-/// The frame with its NUL at the end. A body has its length beside it.
+/// The frame with its NUL at the end. A body has its length beside it, unless a header says it already.
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.command.name())?;
@@ -129,7 +135,7 @@ impl fmt::Display for Frame {
                 writeln!(f, "{name}:{value}")?;
             }
         }
-        if !self.body.is_empty() {
+        if !self.body.is_empty() && self.header("content-length").is_none() {
             writeln!(f, "content-length:{}", self.body.len())?;
         }
         write!(f, "\n{}\0", self.body)
@@ -145,6 +151,9 @@ pub enum Malformed {
     /// Not `name:value`.
     #[error("a header without a name: {0:?}")]
     Header(String),
+    /// More of them than a frame may have.
+    #[error("a frame of more than {MOST_HEADERS} headers")]
+    Headers,
     /// A backslash before a letter that has no meaning there.
     #[error("an escape that is none in {0:?}")]
     Escape(String),
@@ -159,108 +168,6 @@ pub enum Malformed {
     TooLong,
 }
 
-/// Takes frames out of text that comes in any pieces.
-#[derive(Debug, Default)]
-pub struct Decoder {
-    pending: String,
-}
-
-impl Decoder {
-    /// Takes in the next piece.
-    ///
-    /// # Errors
-    /// When what waits would be longer than any frame: take the frames out after each piece.
-    pub fn push(&mut self, piece: &str) -> Result<(), Malformed> {
-        if self.pending.len().saturating_add(piece.len()) > LONGEST_FRAME {
-            return Err(Malformed::TooLong);
-        }
-        self.pending.push_str(piece);
-        Ok(())
-    }
-
-    /// The next whole frame, if there is one. Signs of life between frames are passed over.
-    ///
-    /// # Errors
-    /// When what comes next can never become a frame.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
-        let silence = self.pending.len() - self.pending.trim_start_matches(['\n', '\r']).len();
-        self.pending.drain(..silence);
-        let Some((frame, used)) = decode(&self.pending)? else {
-            return Ok(None);
-        };
-        self.pending.drain(..used);
-        if self.pending.is_empty() {
-            // Sessions are many and most are silent for long.
-            self.pending = String::new();
-        }
-        Ok(Some(frame))
-    }
-}
-
-/// The frame at the beginning of `text` and how many bytes it takes; `None` while it is not whole.
-fn decode(text: &str) -> Result<Option<(Frame, usize)>, Malformed> {
-    let Some((name, mut rest)) = line(text) else {
-        return Ok(None);
-    };
-    let command = Command::parse(name).ok_or_else(|| Malformed::Command(shortened(name)))?;
-    let mut frame = Frame::new(command);
-    loop {
-        let Some((header, after)) = line(rest) else {
-            return Ok(None);
-        };
-        rest = after;
-        if header.is_empty() {
-            break;
-        }
-        let split = header.split_once(':').filter(|(name, _)| !name.is_empty());
-        let (name, value) = split.ok_or_else(|| Malformed::Header(shortened(header)))?;
-        frame.headers.push(if command.escapes() {
-            (unescape(name)?, unescape(value)?)
-        } else {
-            (name.to_owned(), value.to_owned())
-        });
-    }
-    let length = frame
-        .header("content-length")
-        .and_then(|length| length.trim().parse::<usize>().ok());
-    let Some(body) = body(rest, length)? else {
-        return Ok(None);
-    };
-    if !body.is_empty() && !command.may_have_body() {
-        return Err(Malformed::Body(command.name()));
-    }
-    body.clone_into(&mut frame.body);
-    let after_body = rest.len() - body.len() - 1;
-    Ok(Some((frame, text.len() - after_body)))
-}
-
-/// What stands before the frame's NUL; `None` while that is not there.
-fn body(rest: &str, length: Option<usize>) -> Result<Option<&str>, Malformed> {
-    let Some(length) = length else {
-        return Ok(rest.split_once('\0').map(|(body, _)| body));
-    };
-    if length > LONGEST_FRAME {
-        return Err(Malformed::TooLong);
-    }
-    if rest.len() <= length {
-        return Ok(None);
-    }
-    match rest.split_at_checked(length) {
-        Some((body, after)) if after.starts_with('\0') => Ok(Some(body)),
-        _ => Err(Malformed::NotEnded),
-    }
-}
-
-/// The text up to the next line end, and what follows it.
-fn line(text: &str) -> Option<(&str, &str)> {
-    let (line, rest) = text.split_once('\n')?;
-    Some((line.strip_suffix('\r').unwrap_or(line), rest))
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
-}
-
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -273,25 +180,6 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
-}
-
-fn unescape(text: &str) -> Result<String, Malformed> {
-    let mut plain = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '\\' {
-            plain.push(letter);
-            continue;
-        }
-        plain.push(match letters.next() {
-            Some('\\') => '\\',
-            Some('c') => ':',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            _ => return Err(Malformed::Escape(shortened(text))),
-        });
-    }
-    Ok(plain)
 }
 
 #[cfg(test)]

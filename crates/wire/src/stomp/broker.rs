@@ -11,6 +11,9 @@ const VERSIONS: [&str; 3] = ["1.2", "1.1", "1.0"];
 /// Subscriptions of one session. A worker has one for each task it has a part in.
 pub const MOST_SUBSCRIPTIONS: usize = 256;
 
+/// Bytes of a destination, and of a client's name for a subscription. Both are kept, and sent with each message; a task's topic has 78.
+pub const LONGEST_NAME: usize = 256;
+
 /// What a client's frame leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
@@ -150,6 +153,9 @@ impl Client {
         else {
             return;
         };
+        if id.len().max(destination.len()) > LONGEST_NAME {
+            return self.end("A name is too long.", effects);
+        }
         // As the original: silence. A client that listens elsewhere hears nothing.
         if !is_topic(destination) || self.subscriptions.len() >= MOST_SUBSCRIPTIONS {
             return;
@@ -349,6 +355,23 @@ mod tests {
             head + "{}\0",
             "MESSAGE\ndestination:/topic/task/0x65bc\ncontent-type:application/json\nsubscription:0\nmessage-id:c6e8-0\ncontent-length:2\n\n{}\0"
         );
+    }
+
+    #[test]
+    fn names_that_are_kept_are_short() {
+        let subscribe = |id: &str, task: &str| {
+            connected().receive(&format!(
+                "SUBSCRIBE\ndestination:/topic/{task}\nid:{id}\n\n\0"
+            ))
+        };
+        let longest = "x".repeat(LONGEST_NAME);
+        assert_eq!(subscribe(&longest, "a").len(), 1);
+        for effects in [
+            subscribe(&format!("{longest}x"), "a"),
+            subscribe("0", &longest),
+        ] {
+            assert_eq!(effects.last(), Some(&Effect::Ends));
+        }
     }
 
     #[test]
