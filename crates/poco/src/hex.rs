@@ -44,10 +44,15 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 /// # Errors
 /// [`HexError::NotHex`], which names `what` was being read.
 pub fn decode(text: &str, what: &'static str) -> Result<Vec<u8>, HexError> {
-    alloy_primitives::hex::decode(text).map_err(|_| HexError::NotHex {
+    let wrong = || HexError::NotHex {
         what,
         text: shortened(text),
-    })
+    };
+    // The library takes it for a prefix; no peer does, and the lax decoder makes other bytes of it.
+    if text.starts_with("0X") {
+        return Err(wrong());
+    }
+    alloy_primitives::hex::decode(text).map_err(|_| wrong())
 }
 
 /// Strict hex text of exactly `N` bytes.

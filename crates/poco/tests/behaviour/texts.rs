@@ -23,6 +23,10 @@ fn an_address_is_written_in_lower_case_and_read_in_any() {
     assert_eq!(poco::hex::address(&WORKER.to_string()), Ok(WORKER));
     // Upper case is a wrong checksum; peers take it all the same.
     assert_eq!(poco::hex::address(&lower[2..].to_uppercase()), Ok(WORKER));
+    // No other prefix is: the lax decoder would make other bytes of it.
+    for prefix in ["0X", "0x0x", "x"] {
+        assert!(poco::hex::address(&format!("{prefix}{}", &lower[2..])).is_err());
+    }
 }
 
 #[test]
