@@ -14,6 +14,7 @@ use poco::ids::TaskId;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use support::{Answer, World};
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
 const SESSION: &str = "/connect/282/cce7356a76e04d568081cec33b0f2b68";
@@ -260,6 +261,23 @@ async fn a_websocket_is_a_transport_where_the_operator_says_so() {
     socket.send(Message::text(connect)).await.unwrap();
     let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
     assert_eq!(answer.as_str(), CONNECTED.trim_end());
+}
+
+#[tokio::test]
+async fn no_room_is_made_for_a_message_that_is_too_long_to_be_taken() {
+    let world = World::with(&[("WORKERPOOL_SCHEDULER_PUSH_WEBSOCKET", "true")]).await;
+    let url = format!("{}{SESSION}/websocket", world.base.replace("http", "ws"));
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert!(socket.next().await.unwrap().is_ok());
+    // The head of a masked text frame of a MiB, and nothing of the frame itself.
+    let head = [0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4];
+    socket.get_mut().write_all(&head).await.unwrap();
+    // Not a sign of life, which comes to whoever is waited for.
+    let answer = tokio::time::timeout(support::PATIENCE, socket.next()).await;
+    assert!(matches!(
+        answer,
+        Ok(None | Some(Err(_) | Ok(Message::Close(_))))
+    ));
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub(super) async fn serve(api: Arc<Api>, session: String, request: Request) -> R
     let running = api.running.token();
     upgrade
         .max_message_size(LONGEST_BODY)
+        // Room is made for a frame on the word of its head alone.
+        .max_frame_size(LONGEST_BODY)
         .on_upgrade(async move |socket| {
             if let Err(error) = converse(&api, &receiving, socket).await {
                 tracing::debug!(session, %error, "a push session's WebSocket broke");
