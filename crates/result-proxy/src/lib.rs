@@ -15,6 +15,9 @@ mod clock;
 mod config;
 mod early;
 mod fairness;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jwt;
 mod right_chain;
 mod run;

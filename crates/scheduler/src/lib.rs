@@ -13,6 +13,9 @@ mod config;
 mod crash;
 mod enclaves;
 mod figures;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod inbox;
 mod notices;

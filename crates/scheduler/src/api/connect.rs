@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use chassis::error::framework_error;
 use engine::Input;
-use wire::sockjs;
 use wire::sockjs::session::{Refused, Transport};
+use wire::sockjs::{self, Purpose};
 
 use self::frames::Form;
 use super::Api;
@@ -79,26 +79,33 @@ async fn transport(
     Path((server, session, name)): Path<(String, String, String)>,
     request: Request,
 ) -> Response {
-    let is_odd = |part: &str| part.is_empty() || part.contains('.') || part.len() > 128;
-    if is_odd(&server) || is_odd(&session) {
+    let purpose = match sockjs::purpose(&server, &session, &name) {
+        Some(Purpose::Takes(Transport::WebSocket)) if !api.push_websocket => None,
+        purpose => purpose,
+    };
+    let Some(purpose) = purpose else {
         return StatusCode::NOT_FOUND.into_response();
-    }
-    let wanted = match name.as_str() {
-        "xhr_streaming" | "xhr" | "xhr_send" => Method::POST,
-        "eventsource" => Method::GET,
-        "websocket" if api.push_websocket => Method::GET,
-        _ => return StatusCode::NOT_FOUND.into_response(),
+    };
+    let wanted = match purpose {
+        Purpose::Takes(Transport::EventSource | Transport::WebSocket) => Method::GET,
+        Purpose::Takes(Transport::Streaming | Transport::Polling) | Purpose::Says => Method::POST,
     };
     if request.method() != wanted {
         let allowed = if wanted == Method::GET { "GET" } else { "POST" };
         return not_allowed(allowed, request.uri());
     }
-    match name.as_str() {
-        "xhr_send" => send(&api, &session, request).await,
-        "websocket" => websocket::serve(api, session, request).await,
-        "xhr" => receive(&api, &session, Transport::Polling, Form::POLLING),
-        "eventsource" => receive(&api, &session, Transport::EventSource, Form::EVENTS),
-        _ => receive(&api, &session, Transport::Streaming, Form::STREAMING),
+    match purpose {
+        Purpose::Says => send(&api, &session, request).await,
+        Purpose::Takes(Transport::WebSocket) => websocket::serve(api, session, request).await,
+        Purpose::Takes(Transport::Polling) => {
+            receive(&api, &session, Transport::Polling, Form::POLLING)
+        }
+        Purpose::Takes(Transport::EventSource) => {
+            receive(&api, &session, Transport::EventSource, Form::EVENTS)
+        }
+        Purpose::Takes(Transport::Streaming) => {
+            receive(&api, &session, Transport::Streaming, Form::STREAMING)
+        }
     }
 }
 

@@ -31,9 +31,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 #[derive(Deserialize)]
-struct After {
+pub(super) struct After {
     #[serde(default)]
-    after: u64,
+    pub(super) after: u64,
 }
 
 async fn events(
@@ -45,6 +45,7 @@ async fn events(
     let running = api.running.token();
     let response = upgrade
         .max_message_size(LONGEST_MESSAGE)
+        .max_frame_size(LONGEST_MESSAGE)
         .on_upgrade(move |socket| async move {
             let shutdown = api.shutdown.clone();
             let stream = Stream {

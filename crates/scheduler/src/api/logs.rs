@@ -29,8 +29,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 #[derive(Deserialize)]
-struct Reader {
-    address: String,
+pub(super) struct Reader {
+    pub(super) address: String,
 }
 
 /// 200 with typed data to sign.

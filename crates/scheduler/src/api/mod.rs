@@ -209,3 +209,20 @@ pub(crate) fn text(headers: &HeaderMap, text: impl Into<String>) -> Response {
     }
     response
 }
+
+/// What each kind of query says, read as the routes read it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn queries(uri: &Uri) -> [Option<String>; 4] {
+    use axum::extract::Query;
+    let wallet = Query::<workers::Wallet>::try_from_uri(uri).ok();
+    let reader = Query::<logs::Reader>::try_from_uri(uri).ok();
+    let seen = Query::<replicates::Seen>::try_from_uri(uri).ok();
+    let after = Query::<events::After>::try_from_uri(uri).ok();
+    let lower = |text: &str| Some(poco::hex::lower(&address(text, uri).ok()?));
+    [
+        wallet.and_then(|query| lower(&query.wallet_address)),
+        reader.and_then(|query| lower(&query.address)),
+        seen.map(|query| query.block().to_string()),
+        after.map(|query| query.after.to_string()),
+    ]
+}

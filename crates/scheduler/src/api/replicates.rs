@@ -30,13 +30,13 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Seen {
+pub(super) struct Seen {
     block_number: i64,
 }
 
 impl Seen {
     /// The worker's newest block; 0 says that its node is not synchronised.
-    fn block(&self) -> BlockNumber {
+    pub(super) fn block(&self) -> BlockNumber {
         BlockNumber(u64::try_from(self.block_number).unwrap_or(0))
     }
 }

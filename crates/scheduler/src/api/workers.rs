@@ -36,8 +36,8 @@ const LONGEST_TEXT: usize = 255;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wallet {
-    wallet_address: String,
+pub(super) struct Wallet {
+    pub(super) wallet_address: String,
 }
 
 /// 200 with the text to sign, 401 for a wallet that may not join.

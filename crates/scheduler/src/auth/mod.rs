@@ -23,8 +23,7 @@ use answered::Answered;
 use challenges::{Challenges, Purpose};
 pub(crate) use pace::Crowded;
 use pace::Pace;
-pub(crate) use tokens::TokenError;
-use tokens::Tokens;
+pub(crate) use tokens::{TokenError, Tokens};
 
 /// Logins of workers and of requesters.
 pub(crate) struct Auth {

@@ -42,7 +42,7 @@ struct Claims {
 }
 
 /// Issues and checks tokens.
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     sign: EncodingKey,
     check: DecodingKey,
     audience: String,
@@ -69,15 +69,20 @@ impl Tokens {
                 key
             }
         };
-        Ok(Self {
-            sign: EncodingKey::from_secret(&key),
-            check: DecodingKey::from_secret(&key),
+        Ok(Self::with(&key, version))
+    }
+
+    /// With this key.
+    pub(crate) fn with(key: &[u8], version: &str) -> Self {
+        Self {
+            sign: EncodingKey::from_secret(key),
+            check: DecodingKey::from_secret(key),
             audience: format!("iExec Scheduler v{version}"),
-        })
+        }
     }
 
     /// A fresh token for this wallet (spec scheduler-api Q10); none when it cannot be signed.
-    pub(super) fn issue(&self, wallet: Address, now: Timestamp) -> Option<String> {
+    pub(crate) fn issue(&self, wallet: Address, now: Timestamp) -> Option<String> {
         let claims = Claims {
             aud: self.audience.clone(),
             iat: now.as_secs(),
@@ -94,7 +99,7 @@ impl Tokens {
     }
 
     /// The wallet that the header speaks for. The scheme is case-sensitive and followed by exactly one space.
-    pub(super) fn wallet(&self, header: &str, now: Timestamp) -> Result<Address, TokenError> {
+    pub(crate) fn wallet(&self, header: &str, now: Timestamp) -> Result<Address, TokenError> {
         let token = header
             .strip_prefix("Bearer ")
             .ok_or(TokenError::NotBearer)?;

@@ -164,12 +164,18 @@ impl Push {
     }
 
     /// Forgets sessions whose clients are gone, and has the others told from time to time that the server is there.
-    fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self, now: Instant) {
         let all: Vec<Arc<Line>> = self.lines().by_id.values().cloned().collect();
         for line in all.iter().filter(|line| line.is_over(now)) {
             self.lines().by_id.remove(line.id());
             line.leave_all(&self.topics);
         }
+    }
+
+    /// Whether nobody has a session or listens to anything.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines().by_id.is_empty() && self.topics.all().is_empty()
     }
 
     /// Tells every client that the server ends.
