@@ -76,7 +76,8 @@ fn hex_is_java_s(text: &str) {
 fn a_challenge_is_read(text: &str) {
     let digest = login::digest(text);
     if login::is_challenge(text) {
-        assert_eq!(lax_hex::decode(text).len(), 22);
+        // Too few for a transaction.
+        assert!(lax_hex::decode(text).len() <= 22);
     }
     let challenge = Challenge::of_scheduler(CHAIN, text);
     assert_ne!(challenge.digest(), digest);

@@ -11,7 +11,7 @@ pub fn digest(challenge: &str) -> B256 {
 /// Whether this text is a challenge that a worker may sign: 32 bytes in base64, 44 characters.
 ///
 /// The signature is raw and over bytes that the asker chose, so a scheduler that means ill could pose the bytes of a transaction. What is
-/// signed of a text of this length are 22 bytes: too few for a transaction that names a receiver.
+/// signed of a text of this length are 22 bytes at most: too few for a transaction that names a receiver.
 pub fn is_challenge(text: &str) -> bool {
     let is_base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/');
     text.strip_suffix('=')
