@@ -212,3 +212,34 @@ fn unescape(text: &str) -> Result<String, Malformed> {
     }
     Ok(plain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_is_looked_at_once_whatever_the_pieces() {
+        let mut decoder = Decoder::default();
+        let mut say = |piece: &str| {
+            decoder.push(piece).unwrap();
+            assert_eq!(decoder.next_frame(), Ok(None));
+            let headers = decoder
+                .begun
+                .as_ref()
+                .map(|begun| begun.frame.headers.len());
+            let unread = &decoder.unread;
+            (headers, unread.rest().len() - unread.searched)
+        };
+        assert_eq!(say("SE"), (None, 0));
+        assert_eq!(say("ND\n"), (Some(0), 0));
+        assert_eq!(say("a:b\nc"), (Some(1), 0));
+        assert_eq!(say(""), (Some(1), 0));
+        assert_eq!(say(":d\n\n"), (Some(2), 0));
+        assert_eq!(say(&"x".repeat(60_000)), (Some(2), 0));
+        assert_eq!(say("x"), (Some(2), 0));
+        decoder.push("\0").unwrap();
+        let frame = decoder.next_frame().unwrap().unwrap();
+        assert_eq!((frame.headers.len(), frame.body.len()), (2, 60_001));
+        assert_eq!(decoder.unread.text.capacity(), 0);
+    }
+}

@@ -99,22 +99,3 @@ fn what_can_never_become_a_frame_is_said_at_once() {
     // A length that is none is as if it were not there.
     assert_eq!(one("SEND\ncontent-length:x\n\nab\0").body, "ab");
 }
-
-#[test]
-fn what_came_is_looked_at_once_whatever_the_pieces() {
-    // A moment, even without optimisation; minutes where each piece has all that waits looked at again.
-    let headers = "a:\n".repeat(MOST_HEADERS - 1);
-    let body = "b".repeat(LONGEST_FRAME - 1024);
-    let mut decoder = Decoder::default();
-    decoder.push(&format!("SEND\n{headers}\n{body}")).unwrap();
-    for _ in 0..100_000 {
-        decoder.push("").unwrap();
-        assert_eq!(decoder.next_frame(), Ok(None));
-    }
-    let mut decoder = Decoder::default();
-    let many = "ACK\n\n\0".repeat(LONGEST_FRAME / 6);
-    for _ in 0..100 {
-        decoder.push(&many).unwrap();
-        while decoder.next_frame().unwrap().is_some() {}
-    }
-}
