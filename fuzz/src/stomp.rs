@@ -1,7 +1,7 @@
 //! STOMP: text into frames, and what frames do to a session. The input is the text that a client sends.
 
 use wire::stomp::broker::{Client, Effect, MOST_SUBSCRIPTIONS};
-use wire::stomp::{Command, Decoder, Frame, LONGEST_FRAME, Malformed};
+use wire::stomp::{Command, Decoder, Frame, LONGEST_FRAME, MOST_HEADERS, Malformed};
 
 const CONNECT: &str = "CONNECT\naccept-version:1.2\n\n\0";
 
@@ -55,8 +55,9 @@ pub fn comes_back(frame: &Frame) {
         // These two have no escapes, so that a line end cannot be written.
         return;
     }
+    let added = usize::from(!frame.body.is_empty() && frame.header("content-length").is_none());
     let text = frame.to_string();
-    if text.len() > LONGEST_FRAME {
+    if text.len() > LONGEST_FRAME || frame.headers.len() + added > MOST_HEADERS {
         return;
     }
     let (again, malformed) = frames([text.as_str()].into_iter());
@@ -66,7 +67,6 @@ pub fn comes_back(frame: &Frame) {
     };
     assert_eq!(again.command, frame.command);
     assert_eq!(again.body, frame.body);
-    let added = usize::from(!frame.body.is_empty() && frame.header("content-length").is_none());
     assert_eq!(again.headers.len(), frame.headers.len() + added);
     assert!(again.headers.starts_with(&frame.headers), "{text:?}");
 }
