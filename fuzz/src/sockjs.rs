@@ -8,7 +8,9 @@ use alloy_primitives::Address;
 use poco::ids::TaskId;
 use scheduler::fuzzing::Channel;
 use wire::message::TaskNotification;
-use wire::sockjs::session::{MOST_BYTES, MOST_WAITING, Next, Refused, SLOWEST, Session, Transport};
+use wire::sockjs::session::{
+    MOST_BYTES, MOST_WAITING, Next, QUIET, Refused, SLOWEST, Session, Transport,
+};
 use wire::sockjs::{self, Close, Escaped, OPEN, Purpose, Text};
 use wire::status::TaskNotificationType;
 use wire::stomp::{Decoder, LONGEST_FRAME};
@@ -111,6 +113,7 @@ fn takes_whole_frames(mut next: impl FnMut() -> Next) {
         let (frame, is_last) = match next() {
             Next::Frame(frame) => (frame, false),
             Next::Last(frame) => (frame, true),
+            Next::Beat => continue,
             Next::Nothing => break,
         };
         length += frame.len();
@@ -138,6 +141,8 @@ fn a_session_loses_nothing(transport: Transport, actions: &[u8]) {
     let mut waiting: VecDeque<String> = VecDeque::new();
     let mut bytes = 0;
     let (mut opened, mut taken, mut since) = (false, false, now);
+    // When it last said something, and whether a sign of life is due.
+    let (mut spoke, mut beats) = (now, false);
     for (number, action) in actions.iter().enumerate() {
         match action % 8 {
             0 | 1 => {
@@ -169,7 +174,7 @@ fn a_session_loses_nothing(transport: Transport, actions: &[u8]) {
                     }
                 }
                 if begun.is_ok() {
-                    (taken, since) = (true, now);
+                    (taken, since, spoke) = (true, now, now);
                 }
             }
             3 => {
@@ -179,10 +184,10 @@ fn a_session_loses_nothing(transport: Transport, actions: &[u8]) {
             4 => match session.next(now) {
                 Next::Frame(frame) if !opened => {
                     assert_eq!(frame, OPEN);
-                    opened = true;
+                    (opened, spoke) = (true, now);
                 }
                 Next::Frame(frame) => {
-                    since = now;
+                    (since, spoke, beats) = (now, now, false);
                     for text in texts(&frame) {
                         bytes -= text.len();
                         assert_eq!(waiting.pop_front(), Some(text));
@@ -191,7 +196,11 @@ fn a_session_loses_nothing(transport: Transport, actions: &[u8]) {
                 Next::Last(_) => {
                     assert!(session.has_ended() && waiting.is_empty());
                 }
-                Next::Nothing => assert!(opened && waiting.is_empty()),
+                Next::Beat => {
+                    assert!(beats && waiting.is_empty() && !session.has_ended());
+                    (spoke, beats) = (now, false);
+                }
+                Next::Nothing => assert!(opened && waiting.is_empty() && !beats),
             },
             5 => session.hear(),
             6 => {
@@ -201,6 +210,9 @@ fn a_session_loses_nothing(transport: Transport, actions: &[u8]) {
                     assert!(session.has_ended(), "its client is too slow");
                     waiting.clear();
                 }
+                let live = taken && waiting.is_empty() && !session.has_ended();
+                beats |= live && now - spoke >= QUIET;
+                assert_eq!(session.is_quiet(now), beats);
             }
             _ => session.end(Close::PROTOCOL_ERROR),
         }
