@@ -1,4 +1,4 @@
-//! Thousands of listeners of one task, and when each of them heard of it. Each is one connection, read without a look at more than it must
+//! Thousands of listeners of some tasks, and when each of them heard of its own. Each is one connection, read without a look at more than it must
 //! see: a load generator that takes part of the scheduler's processor measures itself.
 
 use std::net::SocketAddr;
@@ -20,80 +20,96 @@ const AT_ONCE: usize = 64;
 
 /// Listeners that have subscribed.
 #[derive(Debug)]
-pub struct Audience(Vec<Ear>);
+pub struct Audience {
+    ears: Vec<Ear>,
+    /// How many tasks they listen to.
+    tasks: usize,
+}
 
-/// When a notification was heard.
+/// When notifications were heard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
-    /// When each listener heard it, in milliseconds since 1970, the earliest first.
-    pub at_ms: Vec<u64>,
+    /// For each task, in the order given: when each of its listeners heard of it, in milliseconds since 1970.
+    pub at_ms: Vec<Vec<u64>>,
     /// Sessions that broke before they heard anything.
     pub broken: usize,
 }
 
 impl Audience {
-    /// Opens `count` sessions that listen to `task` of the scheduler at `address`, which is also at `scheduler`.
+    /// Opens `count` sessions that listen to `tasks`, each to one of them in turn, of the scheduler at `address`, which is also at `scheduler`.
     ///
     /// # Errors
     /// The first session that does not open.
     pub async fn gather(
         scheduler: &Url,
         address: SocketAddr,
-        task: TaskId,
+        tasks: &[TaskId],
         count: usize,
     ) -> Result<Self, ListenError> {
         let client = Client::builder().pool_max_idle_per_host(AT_ONCE).build()?;
-        let opened: Vec<_> = stream::iter(0..count)
-            .map(|_| Ear::open(&client, scheduler, address, task))
+        let in_turn = tasks.iter().copied().enumerate().cycle().take(count);
+        let opened: Vec<_> = stream::iter(in_turn)
+            .map(|which| Ear::open(&client, scheduler, address, which))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         let ears: Result<Vec<_>, ListenError> = opened.into_iter().collect();
-        Ok(Self(ears?))
+        Ok(Self {
+            ears: ears?,
+            tasks: tasks.len(),
+        })
     }
 
     /// Waits until each has heard one notification, or broke.
     pub async fn hear(self) -> Heard {
         let mut waiting: stream::FuturesUnordered<_> = self
-            .0
+            .ears
             .into_iter()
             .map(|mut ear| async move {
                 let heard = ear.until(b"MESSAGE").await;
                 (heard.is_ok().then(now_ms), ear)
             })
             .collect();
-        let (mut at_ms, mut broken, mut kept) = (Vec::new(), 0, Vec::new());
+        let mut at_ms = vec![Vec::new(); self.tasks];
+        let (mut broken, mut kept) = (0, Vec::new());
         while let Some((heard, ear)) = waiting.next().await {
-            match heard {
-                Some(at) => at_ms.push(at),
-                None => broken += 1,
+            match (heard, at_ms.get_mut(ear.task)) {
+                (Some(at), Some(of_task)) => of_task.push(at),
+                _ => broken += 1,
             }
             // Closing a connection takes time that the others would wait for.
             kept.push(ear);
         }
-        at_ms.sort_unstable();
         Heard { at_ms, broken }
     }
 }
 
 /// A session's stream.
 #[derive(Debug)]
-struct Ear(TcpStream);
+struct Ear {
+    stream: TcpStream,
+    /// Which of the tasks it listens to.
+    task: usize,
+}
 
 impl Ear {
     async fn open(
         client: &Client,
         scheduler: &Url,
         address: SocketAddr,
-        task: TaskId,
+        (number, task): (usize, TaskId),
     ) -> Result<Self, ListenError> {
         let session = fresh();
         let stream = TcpStream::connect(address).await.map_err(broke)?;
-        let mut ear = Self(stream);
+        let mut ear = Self {
+            stream,
+            task: number,
+        };
         let request = format!(
             "POST /connect/{session}/xhr_streaming HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n"
         );
-        ear.0.write_all(request.as_bytes()).await.map_err(broke)?;
+        let sent = ear.stream.write_all(request.as_bytes());
+        sent.await.map_err(broke)?;
         ear.until(b"\no\n").await?;
         let connect = Frame::new(Command::Connect).with("accept-version", "1.2");
         let subscribe = Frame::new(Command::Subscribe)
@@ -115,7 +131,7 @@ impl Ear {
     async fn until(&mut self, wanted: &[u8]) -> Result<(), ListenError> {
         let mut seen = Vec::new();
         loop {
-            let read = self.0.read_buf(&mut seen).await.map_err(broke)?;
+            let read = self.stream.read_buf(&mut seen).await.map_err(broke)?;
             if read == 0 {
                 return Err(ListenError::Ended("the response ended".to_owned()));
             }

@@ -32,20 +32,20 @@ struct Cli {
     /// Seconds that are counted
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     seconds: u64,
-    /// Instead of all that, so many sessions of the push channel listen to this task: the line `ready` says that they do, the next one what
-    /// they heard
-    #[arg(long, value_name = "TASK")]
-    listen_to: Option<TaskId>,
+    /// Instead of all that, so many sessions of the push channel listen to these tasks, each to one of them in turn: the line `ready` says
+    /// that they do, the next one what they heard
+    #[arg(long, value_name = "TASK,…", value_delimiter = ',')]
+    listen_to: Vec<TaskId>,
 }
 
 // One thread: a load generator that takes part of the scheduler's processor measures itself.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    if let Some(task) = cli.listen_to {
+    if !cli.listen_to.is_empty() {
         let count = usize::try_from(cli.workers)?;
-        let audience =
-            Audience::gather(&cli.scheduler, address(&cli.scheduler)?, task, count).await?;
+        let address = address(&cli.scheduler)?;
+        let audience = Audience::gather(&cli.scheduler, address, &cli.listen_to, count).await?;
         println!("ready");
         println!("{}", serde_json::to_string(&audience.hear().await)?);
         return Ok(());
