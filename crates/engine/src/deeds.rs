@@ -197,7 +197,8 @@ impl Engine {
         if key.purpose == Purpose::Claim {
             self.backlog.claimed(key.task);
         }
-        let wait = self.wait_after(key);
+        let unanswered = matches!(outcome, Outcome::Unreachable { .. });
+        let wait = self.wait_after(key, unanswered);
         let Some(task) = self.tasks.get_mut(&key.task) else {
             return;
         };
@@ -209,6 +210,7 @@ impl Engine {
             return;
         }
         turn.task_changed(key.task);
+        deed.unanswered = if unanswered { deed.unanswered + 1 } else { 0 };
         let (what, reason) = match outcome {
             Outcome::Mined { block } => {
                 deed.phase = DeedPhase::Mined { block };
@@ -247,13 +249,21 @@ impl Engine {
         }
     }
 
-    fn wait_after(&self, key: CommandKey) -> Duration {
+    fn wait_after(&self, key: CommandKey, unanswered: bool) -> Duration {
         let most = match key.purpose {
+            // Whoever did not answer may do so any moment.
+            _ if unanswered => self.settings.retry_first.saturating_mul(4),
             // Nobody waits for it, and it may stay impossible for good.
             Purpose::Claim => self.settings.retry_most.saturating_mul(10),
             _ => self.settings.retry_most,
         };
-        let doubled = key.attempt.saturating_sub(1).min(16);
+        let before = self
+            .tasks
+            .get(&key.task)
+            .and_then(|task| task.deed(key.purpose))
+            .map_or(0, |deed| deed.unanswered);
+        let tries = key.attempt.saturating_sub(1).saturating_add(before);
+        let doubled = tries.min(16);
         self.settings
             .retry_first
             .saturating_mul(1 << doubled)

@@ -52,6 +52,8 @@ pub struct Engine {
     // What a restart may forget.
     pub(crate) clock: Timestamp,
     pub(crate) chain_up: bool,
+    /// When it was loaded: workers that are there may not have shown it yet.
+    pub(crate) began: Timestamp,
     pub(crate) catching_up: bool,
     pub(crate) alarms: Alarms<Alarm>,
     /// When a worker may have fallen silent.
@@ -110,6 +112,7 @@ impl Engine {
             mined: BTreeSet::new(),
             clock: Timestamp::default(),
             chain_up: false,
+            began: Timestamp::default(),
             catching_up: false,
             alarms: Alarms::default(),
             silences: Alarms::default(),

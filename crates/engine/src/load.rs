@@ -19,6 +19,7 @@ impl Engine {
     pub fn load(settings: Settings, records: Records, now: Timestamp) -> (Self, Outputs) {
         let mut engine = Self::new(settings);
         engine.clock = now;
+        engine.began = now;
         engine.pool = records.pool;
         engine.workers = records
             .workers
@@ -93,10 +94,8 @@ impl Engine {
         let mut left = Vec::new();
         for (id, task) in &self.tasks {
             let wanted: &[Purpose] = match task.status {
-                TaskStatus::Initializing if task.chain.initialized.is_none() => {
-                    &[Purpose::Initialize]
-                }
-                TaskStatus::Initializing if task.lacks_enclave() => &[Purpose::EnclaveChallenge],
+                // Also when the chain has dropped, or brought, the initialisation meanwhile: what was asked for comes back.
+                TaskStatus::Initializing => &[Purpose::Initialize, Purpose::EnclaveChallenge],
                 TaskStatus::Reopening => &[Purpose::Reopen],
                 TaskStatus::Finalizing => &[Purpose::Finalize],
                 TaskStatus::Completed if task.chain.finalized.is_none() => {

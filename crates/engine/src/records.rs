@@ -83,6 +83,9 @@ pub struct Deed {
     pub phase: DeedPhase,
     /// What the last failed try ended with.
     pub last_failure: Option<String>,
+    /// How often in a row the running try had no answer: it is begun again as it is, each time after a longer wait.
+    #[serde(default)]
+    pub unanswered: u32,
 }
 
 /// Where one try of a transaction is.

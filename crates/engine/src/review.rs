@@ -222,6 +222,18 @@ impl Engine {
         if task.status != TaskStatus::Running || task.enclave.is_none() {
             return false;
         }
+        // Who is there shows only after a while; and who may not be given work is nobody that failed.
+        let settled = now >= self.began.saturating_add(self.settings.worker_silence);
+        if !settled || self.catching_up || self.pool.draining_since.is_some() {
+            return false;
+        }
+        // One that fell silent may come back with its result.
+        if self
+            .replicates_of(id)
+            .any(|one| !one.is_over() && one.may_contribute())
+        {
+            return false;
+        }
         let demand = Demand::of(task.tag);
         let mut somebody = false;
         for worker in self.workers.values() {
@@ -479,6 +491,7 @@ fn failed_early(replicate: &ReplicateRecord) -> bool {
     ];
     match replicate.relevant() {
         Aborted | Failed => failures.iter().any(|one| replicate.passed(*one)),
-        status => failures.contains(&status),
+        // Some failures are contributed, as results.
+        status => failures.contains(&status) && !replicate.may_contribute(),
     }
 }

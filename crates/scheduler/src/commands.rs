@@ -33,7 +33,7 @@ use crate::crash;
 use crate::enclaves::{Enclaves, NoEnclave};
 use crate::inbox::Inbox;
 
-mod adapter;
+pub(crate) mod adapter;
 
 /// Questions put to a peer before it counts as not answering.
 const TRIES: u32 = 3;
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) proxy_reach: Reach,
     /// What sends `initialize` and `finalize`, if not the outbox.
     pub(crate) adapter: Option<AdapterClient>,
+    /// Whose turn it is with the adapter: initialisations, and finalisations.
+    pub(crate) adapter_turns: (Semaphore, Semaphore),
     /// The secret managers.
     pub(crate) enclaves: Enclaves,
     pub(crate) inbox: Inbox,
@@ -109,8 +111,12 @@ impl Commands {
         for command in apart {
             self.spawn(async move |this: Self| this.carry_out(command).await);
         }
-        if !together.is_empty() {
-            self.spawn(async move |this: Self| this.carry_out_together(together).await);
+        // What has to wait for a secret manager keeps nothing else waiting.
+        let (waiting, together): (Vec<_>, Vec<_>) = together.into_iter().partition(demands_enclave);
+        for group in [together, waiting] {
+            if !group.is_empty() {
+                self.spawn(async move |this: Self| this.carry_out_together(group).await);
+            }
         }
     }
 
@@ -196,7 +202,12 @@ impl Commands {
             // The process is ending; the command is given out again after the next start.
             Err(Unanswered::Outbox(OutboxError::Stopped)) => return,
             Err(error) => {
-                tracing::warn!(command = %key, task = %key.task, %error, "a command has no answer yet");
+                // Of a bag each task would say what is said once where it is found.
+                if matches!(error, Unanswered::Enclave(_)) {
+                    tracing::debug!(command = %key, task = %key.task, %error, "a command has no answer yet");
+                } else {
+                    tracing::warn!(command = %key, task = %key.task, %error, "a command has no answer yet");
+                }
                 Outcome::Unreachable {
                     reason: error.to_string(),
                 }
@@ -443,6 +454,16 @@ impl Commands {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn demands_enclave(command: &Command) -> bool {
+    matches!(
+        command.action,
+        Action::Initialize {
+            framework: Some(_),
+            ..
+        }
+    )
 }
 
 /// What the action does, if one transaction can do it for many tasks.

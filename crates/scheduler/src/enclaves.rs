@@ -12,7 +12,7 @@ use engine::Enclave;
 use poco::ids::TaskId;
 use poco::secrets::RESULT_PROXY_URL;
 use poco::tag::TeeFramework;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use url::Url;
 use wire::error::ClientError;
@@ -25,12 +25,18 @@ use crate::preflight::StartError;
 
 /// How long it holds that a secret manager serves what it is set for.
 const HOLDS: Duration = Duration::from_secs(60);
+/// Enclaves asked for at a time.
+const AT_ONCE: usize = 32;
+/// How long a secret manager may take to be told something that a task can do without.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a service that does not is left alone: many tasks may want it at once.
 const REST: Duration = Duration::from_secs(5);
 
 /// The secret managers.
 pub(crate) struct Enclaves {
     known: Mutex<Known>,
+    /// Enclaves asked for at a time.
+    asking: Semaphore,
     /// Who signs what is asked.
     authorizer: Arc<Authorizer>,
     /// Where results go by default, which post-computation has to know.
@@ -58,7 +64,8 @@ struct Sms {
     url: String,
     /// What the last look at it said.
     looked: Option<(Instant, Result<TeeFramework, ClientError>)>,
-    /// It knows where results go by default.
+    /// When it was last told where results go by default, and whether it took that.
+    told_proxy: Option<Instant>,
     knows_proxy: bool,
 }
 
@@ -139,7 +146,7 @@ impl Enclaves {
                 Ok(properties) => {
                     answers.store(true, Ordering::Relaxed);
                     let told = told(&properties).map_err(|wrong| StartError::Registry {
-                        url: settings.url.clone(),
+                        url: wire::shown(&settings.url),
                         name: wrong.name,
                         value: wrong.value,
                     })?;
@@ -161,6 +168,7 @@ impl Enclaves {
         }
         Ok(Self {
             known: Mutex::new(known),
+            asking: Semaphore::new(AT_ONCE),
             authorizer,
             result_proxy,
             registry,
@@ -185,11 +193,51 @@ impl Enclaves {
         known.sms.keys().copied().collect()
     }
 
+    /// Asks the registry for what is not known, if it has never answered. Nobody waits for it who needs nothing of it.
+    async fn look_for(&self, framework: TeeFramework) -> Result<(), NoEnclave> {
+        let (client, settings) = {
+            let known = self.known.lock().await;
+            let Some(registry) = &known.registry else {
+                return Ok(());
+            };
+            if known.sms.contains_key(&framework) {
+                return Ok(());
+            }
+            match &registry.failed {
+                Some((at, error)) if at.elapsed() < REST => {
+                    let error = error.clone();
+                    return Err(NoEnclave::NoRegistry { framework, error });
+                }
+                _ => (registry.client.clone(), registry.settings.clone()),
+            }
+        };
+        let answer = client.properties(&settings.stack, &settings.label).await;
+        let mut known = self.known.lock().await;
+        let learned = answer.and_then(|properties| {
+            let told = told(&properties).unwrap_or_else(|NoUrl { name, value }| {
+                tracing::error!(
+                    property = name,
+                    value,
+                    "what the platform registry tells is no URL"
+                );
+                Vec::new()
+            });
+            known.learn(told)
+        });
+        learned.map_err(|error| {
+            if let Some(registry) = &mut known.registry {
+                registry.failed = Some((Instant::now(), error.clone()));
+            }
+            NoEnclave::NoRegistry { framework, error }
+        })
+    }
+
     /// Whether there is a secret manager for this technology that serves it. Nothing is paid for a task before that.
     pub(crate) async fn ready(&self, framework: TeeFramework) -> Result<(), NoEnclave> {
+        self.look_for(framework).await?;
         let client = {
             let mut known = self.known.lock().await;
-            let sms = known.sms(framework).await?;
+            let sms = known.sms(framework)?;
             let judged = sms.judge(framework);
             let holds = if judged.is_ok() { HOLDS } else { REST };
             match &sms.looked {
@@ -199,9 +247,18 @@ impl Enclaves {
         };
         let serves = client.framework().await;
         let mut known = self.known.lock().await;
-        let sms = known.sms(framework).await?;
+        let sms = known.sms(framework)?;
+        let before = sms.judge(framework).is_ok();
         sms.looked = Some((Instant::now(), serves));
-        sms.judge(framework)
+        let judged = sms.judge(framework);
+        match &judged {
+            Err(error) if before => {
+                tracing::warn!(%framework, %error, "tasks that demand this enclave wait")
+            }
+            Ok(()) if !before => tracing::info!(%framework, "tasks that demand this enclave go on"),
+            _ => {}
+        }
+        judged
     }
 
     /// The enclave that must compute a task.
@@ -211,17 +268,26 @@ impl Enclaves {
         task: TaskId,
     ) -> Result<Enclave, NoEnclave> {
         let failed = |error| NoEnclave::Sms { framework, error };
-        let (client, url, knows_proxy) = {
+        self.look_for(framework).await?;
+        // A bag that is initialised with one transaction asks for all its enclaves at once.
+        let _turn = self.asking.acquire().await.ok();
+        let (client, url, tell) = {
             let mut known = self.known.lock().await;
-            let sms = known.sms(framework).await?;
-            (sms.client.clone(), sms.url.clone(), sms.knows_proxy)
+            let sms = known.sms(framework)?;
+            let tell = sms
+                .told_proxy
+                .is_none_or(|at| at.elapsed() > HOLDS && !sms.knows_proxy);
+            if tell {
+                sms.told_proxy = Some(Instant::now());
+            }
+            (sms.client.clone(), sms.url.clone(), tell)
         };
         let signature = self.authorizer.for_an_enclave(task)?;
         let challenge = client
             .enclave_challenge(task, &signature)
             .await
             .map_err(failed)?;
-        if !knows_proxy {
+        if tell {
             self.tell_proxy(framework, &client).await?;
         }
         Ok(Enclave {
@@ -242,13 +308,17 @@ impl Enclaves {
             value: &self.result_proxy,
         };
         let signature = self.authorizer.for_a_secret(secret.name, secret.value)?;
-        match client.put_secret(secret, &signature).await {
-            Ok(()) => {
+        let telling = tokio::time::timeout(TOLD_WITHIN, client.put_secret(secret, &signature));
+        match telling.await {
+            Ok(Ok(())) => {
                 let mut known = self.known.lock().await;
-                known.sms(framework).await?.knows_proxy = true;
+                known.sms(framework)?.knows_proxy = true;
             }
-            Err(error) => {
-                tracing::warn!(%framework, %error, "the SMS is not told where results go by default; it is told again with the next task");
+            Ok(Err(error)) => {
+                tracing::warn!(%framework, %error, "the SMS is not told where results go by default; it is told again later");
+            }
+            Err(_) => {
+                tracing::warn!(%framework, "the SMS does not take in time where results go by default; it is told again later");
             }
         }
         Ok(())
@@ -261,6 +331,7 @@ impl Known {
             client: SmsClient::new(url.value)?,
             url: url.text,
             looked: None,
+            told_proxy: None,
             knows_proxy: false,
         };
         self.sms.entry(framework).or_insert(sms);
@@ -272,49 +343,16 @@ impl Known {
         for (framework, url) in told {
             self.add(framework, url)?;
         }
-        self.registry = None;
+        if let Some(registry) = self.registry.take() {
+            registry.answers.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
-    async fn sms(&mut self, framework: TeeFramework) -> Result<&mut Sms, NoEnclave> {
-        if !self.sms.contains_key(&framework) {
-            self.ask_registry(framework).await?;
-        }
+    fn sms(&mut self, framework: TeeFramework) -> Result<&mut Sms, NoEnclave> {
         self.sms
             .get_mut(&framework)
             .ok_or(NoEnclave::NoSms { framework })
-    }
-
-    async fn ask_registry(&mut self, framework: TeeFramework) -> Result<(), NoEnclave> {
-        let Some(registry) = &mut self.registry else {
-            return Ok(());
-        };
-        if let Some((at, error)) = &registry.failed
-            && at.elapsed() < REST
-        {
-            let error = error.clone();
-            return Err(NoEnclave::NoRegistry { framework, error });
-        }
-        let RegistrySettings { stack, label, .. } = &registry.settings;
-        match registry.client.properties(stack, label).await {
-            Ok(properties) => {
-                registry.answers.store(true, Ordering::Relaxed);
-                let told = told(&properties).unwrap_or_else(|NoUrl { name, value }| {
-                    tracing::error!(
-                        property = name,
-                        value,
-                        "what the platform registry tells is no URL"
-                    );
-                    Vec::new()
-                });
-                self.learn(told)
-                    .map_err(|error| NoEnclave::NoRegistry { framework, error })
-            }
-            Err(error) => {
-                registry.failed = Some((Instant::now(), error.clone()));
-                Err(NoEnclave::NoRegistry { framework, error })
-            }
-        }
     }
 }
 

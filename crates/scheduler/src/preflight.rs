@@ -131,7 +131,7 @@ pub enum StartError {
     )]
     Registry {
         /// Its URL.
-        url: Url,
+        url: String,
         /// The property.
         name: &'static str,
         /// Its value.
@@ -143,7 +143,7 @@ pub enum StartError {
     )]
     AdapterCredentials {
         /// Its URL.
-        url: Url,
+        url: String,
     },
     /// The data folder cannot be used.
     #[error("{error}\n  set by    WORKERPOOL_SCHEDULER_DATA_DIR")]
@@ -338,10 +338,15 @@ pub(crate) async fn adapter(settings: &AdapterSettings) -> Result<AdapterClient,
         .map_err(|error| StartError::Other(error.to_string()))?;
     match client.version().await {
         Ok(version) => {
-            tracing::info!(%url, version, "a blockchain adapter sends initialize and finalize");
+            tracing::info!(
+                url = wire::shown(url),
+                version,
+                "a blockchain adapter sends initialize and finalize"
+            );
         }
         Err(ClientError::Unauthorized { .. }) => {
-            return Err(StartError::AdapterCredentials { url: url.clone() });
+            let url = wire::shown(url);
+            return Err(StartError::AdapterCredentials { url });
         }
         Err(error) => {
             tracing::warn!(%error, "the blockchain adapter does not answer; it is asked when it is needed");

@@ -14,6 +14,7 @@ use chassis::{Door, Shutdown};
 use engine::Engine;
 use store::{Identity, Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 use wire::features::Features;
@@ -22,7 +23,7 @@ use crate::api::{self, Api};
 use crate::auth::Auth;
 use crate::authorize::Authorizer;
 use crate::clock::now;
-use crate::commands::{Commands, Inner};
+use crate::commands::{self, Commands, Inner};
 use crate::config::Settings;
 use crate::enclaves::Enclaves;
 use crate::figures::Figures;
@@ -206,6 +207,10 @@ async fn assemble(
         proxy: settings.result_repository.value.clone(),
         proxy_reach: wire::Reach::of(settings.private_proxies),
         adapter,
+        adapter_turns: (
+            Semaphore::new(commands::adapter::AT_ONCE),
+            Semaphore::new(commands::adapter::AT_ONCE),
+        ),
         enclaves,
         inbox: inbox.clone(),
         running: running.clone(),

@@ -209,7 +209,7 @@ async fn nothing_is_paid_for_a_task_while_its_sms_is_away_or_another_one_and_the
     };
     is_asked(2).await;
     sms.state.lock().unwrap().down = false;
-    is_asked(4).await;
+    is_asked(3).await;
     assert!(world.node.chain().mined.is_empty(), "nothing was sent");
     sms.state.lock().unwrap().framework = TeeFramework::Scone;
     world.task_becomes(task, "INITIALIZED").await;

@@ -115,7 +115,7 @@ impl Peer {
     /// A service that a stranger named.
     pub(crate) fn of_stranger(base: Url, reach: &Reach) -> Result<Self, ClientError> {
         reach.check(&base).map_err(|refusal| ClientError::Refused {
-            url: base.to_string(),
+            url: shown(&base),
             problem: refusal.to_string(),
         })?;
         Self::by(reach.client().connect_timeout(CONNECT), base)
@@ -123,7 +123,7 @@ impl Peer {
 
     fn by(builder: ClientBuilder, base: Url) -> Result<Self, ClientError> {
         let client = builder.build().map_err(|error| ClientError::NotSendable {
-            url: base.to_string(),
+            url: shown(&base),
             problem: root_of(&error),
         })?;
         Ok(Self {
@@ -169,7 +169,7 @@ impl Peer {
             if !again || attempt == ATTEMPTS {
                 return Err(error);
             }
-            tracing::debug!(url = %url, attempt, %error, "asking again");
+            tracing::debug!(url = shown(&url), attempt, %error, "asking again");
             tokio::time::sleep(pause).await;
             pause = pause * 3 / 2;
             attempt += 1;
@@ -203,14 +203,14 @@ impl Peer {
         while let Some(piece) = response.chunk().await.map_err(|error| failed(&error))? {
             if body.len() + piece.len() > LONGEST {
                 return Err(ClientError::Broken {
-                    url: url.to_string(),
+                    url: shown(url),
                     problem: format!("the answer is longer than {LONGEST} bytes"),
                 });
             }
             body.extend_from_slice(&piece);
         }
         Ok(Answer {
-            url: url.to_string(),
+            url: shown(url),
             status,
             headers,
             body,
@@ -281,7 +281,7 @@ pub(crate) fn json_body<T: serde::Serialize>(
 }
 
 fn failure(url: &Url, patience: Duration, error: &reqwest::Error) -> ClientError {
-    let (url, problem) = (url.to_string(), root_of(error));
+    let (url, problem) = (shown(url), root_of(error));
     if reach::refusal_in(error).is_some() {
         ClientError::Refused { url, problem }
     } else if error.is_connect() {
@@ -296,6 +296,15 @@ fn failure(url: &Url, patience: Duration, error: &reqwest::Error) -> ClientError
     } else {
         ClientError::Broken { url, problem }
     }
+}
+
+/// A URL for people: what it may carry of a password stays out of errors and logs.
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // Only of what has no host, and then there is nothing to hide.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 /// The innermost cause: the outer ones only say that sending failed, and repeat the URL.
@@ -319,6 +328,19 @@ pub(crate) mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_password_in_a_url_is_in_no_error() {
+        let (base, _) = breaking_service().await;
+        let base = base.as_str().replace("http://", "http://ann:secret@");
+        let peer = client_of(Url::parse(&base).unwrap());
+        let error = peer.ask(&Request::post("/x", Repeat::IfNotArrived)).await;
+        let text = format!("{:?}", error.unwrap_err());
+        assert!(text.contains("/x") && !text.contains("secret"), "{text}");
+        let nowhere = client_of(Url::parse("http://ann:secret@127.0.0.1:1").unwrap());
+        let error = nowhere.ask(&Request::get("/x")).await.unwrap_err();
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
 
     /// A client that does not pause between tries, and sees no proxy of the machine it runs on.
     pub(crate) fn client_of(base: Url) -> Peer {

@@ -26,5 +26,6 @@ mod lenient;
 
 pub use error::{ClientError, Kind};
 pub use features::Features;
+pub use http::shown;
 pub use reach::Reach;
 pub use token::Token;

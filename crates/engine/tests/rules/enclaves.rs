@@ -4,8 +4,10 @@
 use engine::{Enclave, Purpose, Settings, Unfit, WorkerProfile};
 use poco::tag::{Tag, TeeFramework};
 use wire::status::ReplicateStatus::{
-    Aborted, ComputeFailed, Computed, Computing, ContributeAndFinalizeOngoing,
+    Aborted, AppDownloadFailed, AppDownloading, ComputeFailed, Computed, Computing,
+    ContributeAndFinalizeOngoing,
 };
+use wire::status::ReplicateStatusCause;
 use wire::status::TaskNotificationType::{
     PleaseAbort, PleaseContinue, PleaseContribute, PleaseContributeAndFinalize, PleaseWait,
 };
@@ -296,4 +298,81 @@ fn nobody_there_is_not_everybody_failed() {
     world.silence("ann");
     world.pass(minutes(5));
     assert_eq!(world.status(task(0)), Running);
+}
+
+#[test]
+fn a_question_is_put_again_when_the_chain_dropped_the_task_and_the_process_ended_meanwhile() {
+    let mut world = serving(&[TeeFramework::Scone]).machine("ann", true, false);
+    world.sms_silent = true;
+    let mut world = world.deal(standard().tag(Tag::SCONE));
+    world.pass(seconds(20));
+    assert_eq!(world.status(task(0)), Initializing);
+    world.reorganise(2, |_| true);
+    world.restart();
+    world.sms_silent = false;
+    world.pass(minutes(2));
+    assert_eq!(world.status(task(0)), Initialized);
+    world.ask("ann").is_given(task(0));
+}
+
+#[test]
+fn an_sms_that_is_away_is_asked_less_and_less_often() {
+    let mut world = serving(&[TeeFramework::Scone]).machine("ann", true, false);
+    world.unreachable.insert(task(0));
+    let mut world = world.deal(standard().tag(Tag::SCONE));
+    world.pass(minutes(5));
+    let asked = world.commanded(Purpose::Initialize);
+    assert!((20..60).contains(&asked), "{asked} in five minutes");
+    world.unreachable.clear();
+    world.pass(seconds(30));
+    assert_eq!(world.status(task(0)), Initialized);
+}
+
+#[test]
+fn a_failure_that_is_contributed_gives_nothing_up() {
+    let mut world = scone();
+    world.pass(minutes(2));
+    world.ask("ann").is_given(task(0));
+    world.goes_to("ann", task(0), AppDownloading);
+    let details = engine::ReportDetails {
+        cause: Some(ReplicateStatusCause::AppImageDownloadFailed),
+        ..Default::default()
+    };
+    world
+        .report_with("ann", task(0), AppDownloadFailed, details)
+        .is_accepted(PleaseContribute);
+    world.pass(minutes(1));
+    assert_eq!(world.status(task(0)), Running);
+}
+
+#[test]
+fn one_that_fell_silent_may_come_back_with_its_result() {
+    let mut world = scone().machine("bob", true, false);
+    world.pass(minutes(2));
+    world.ask("bob").is_given(task(0));
+    world.goes_to("bob", task(0), Computing);
+    world.silence("bob");
+    world.pass(minutes(2));
+    world.ask("ann").is_given(task(0));
+    world.goes_to("ann", task(0), Computing);
+    world
+        .report("ann", task(0), ComputeFailed)
+        .is_accepted(PleaseAbort);
+    world.pass(seconds(30));
+    assert_eq!(world.status(task(0)), Running);
+}
+
+#[test]
+fn after_a_start_nobody_has_failed_who_had_no_time_to_show() {
+    let mut world = scone().machine("bob", true, false);
+    world.pass(minutes(2));
+    world.ask("ann").is_given(task(0));
+    world.goes_to("ann", task(0), Computing);
+    world
+        .report("ann", task(0), ComputeFailed)
+        .is_accepted(PleaseAbort);
+    world.restart();
+    world.pass(seconds(5));
+    assert_eq!(world.status(task(0)), Running);
+    world.ask("bob").is_given(task(0));
 }

@@ -85,6 +85,8 @@ pub(crate) struct World {
     pub(crate) proxy_down: bool,
     /// The SMS does not answer.
     pub(crate) sms_down: bool,
+    /// The SMS lets everybody wait.
+    pub(crate) sms_silent: bool,
     /// Whatever is commanded for these tasks comes back without an answer.
     pub(crate) unreachable: BTreeSet<TaskId>,
     /// The cursor does not see new blocks.
@@ -122,6 +124,7 @@ impl World {
             outbox_stuck: false,
             proxy_down: false,
             sms_down: false,
+            sms_silent: false,
             unreachable: BTreeSet::new(),
             cursor_stuck: false,
             unseen: VecDeque::new(),
@@ -350,7 +353,8 @@ impl World {
                 command.key.purpose,
                 Purpose::CheckUploaded | Purpose::ReadTask | Purpose::EnclaveChallenge
             );
-            if chain_command && self.outbox_stuck {
+            let waits = command.key.purpose == Purpose::EnclaveChallenge && self.sms_silent;
+            if waits || (chain_command && self.outbox_stuck) {
                 stuck.push_back(command);
             } else {
                 self.carry_out_one(command);

@@ -18,7 +18,7 @@ use wire::message::{RegisteredWorker, Signature, WorkerModel};
 
 use super::generation::Generation;
 use super::{Api, ApiError, Worker, address, features, granting, text};
-use crate::auth::{Crowded, Login};
+use crate::auth::Login;
 use crate::clock::now;
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -49,13 +49,10 @@ async fn challenge(
     Query(query): Query<Wallet>,
 ) -> Result<Response, ApiError> {
     let wallet = address(&query.wallet_address, &uri)?;
-    if let Err(Crowded) = api.auth.pace.wait(caller).await {
-        return Ok(StatusCode::UNAUTHORIZED.into_response());
-    }
     Ok(match api.auth.worker_challenge(wallet).await? {
         Some(challenge) => text(&headers, challenge),
         None => {
-            api.auth.pace.refused(caller);
+            api.auth.pace.refuse(caller).await;
             StatusCode::UNAUTHORIZED.into_response()
         }
     })
@@ -72,9 +69,6 @@ async fn login(
 ) -> Result<Response, ApiError> {
     let wallet = address(&query.wallet_address, &uri)?;
     let signature = signature.unwrap_or_default().value;
-    if let Err(Crowded) = api.auth.pace.wait(caller).await {
-        return Ok(StatusCode::UNAUTHORIZED.into_response());
-    }
     match api.auth.login(wallet, &signature).await? {
         Login::Token(token) => {
             tracing::info!(worker = %wallet, "a worker logged in");
@@ -83,7 +77,7 @@ async fn login(
         }
         Login::Refused => {
             tracing::info!(worker = %wallet, %caller, "a login is refused");
-            api.auth.pace.refused(caller);
+            api.auth.pace.refuse(caller).await;
             Ok(StatusCode::UNAUTHORIZED.into_response())
         }
     }

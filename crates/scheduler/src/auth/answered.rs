@@ -3,47 +3,51 @@
 //! too, so for a moment the same signature is as good as the token.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256, keccak256};
 use poco::units::Timestamp;
 
 /// Longer than such a worker waits for an answer.
 const MOMENT: Duration = Duration::from_secs(120);
 
-/// Logins remembered: more in one moment are not to be had.
+/// Logins remembered at most.
 const MOST: usize = 20_000;
 
-/// The last login of each wallet: what was signed, and until when it counts. In memory alone.
+/// The last login of each wallet: the hash of its signature, and until when it counts. In memory alone.
 #[derive(Default)]
-pub(super) struct Answered(Mutex<HashMap<Address, (String, Timestamp)>>);
+pub(super) struct Answered(Mutex<HashMap<Address, (B256, Timestamp)>>);
 
 impl Answered {
     pub(super) fn note(&self, wallet: Address, signature: &str, now: Timestamp) {
-        let mut logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logins = self.logins();
         if logins.len() >= MOST {
-            logins.retain(|_, (_, until)| *until > now);
+            logins.clear();
         }
-        if logins.len() < MOST {
-            logins.insert(wallet, (signature.to_owned(), now.saturating_add(MOMENT)));
-        }
+        let until = now.saturating_add(MOMENT);
+        logins.insert(wallet, (keccak256(signature), until));
     }
 
     /// Whether this very login succeeded a moment ago.
     pub(super) fn has(&self, wallet: Address, signature: &str, now: Timestamp) -> bool {
-        let logins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        logins
+        self.logins()
             .get(&wallet)
-            .is_some_and(|(signed, until)| signed == signature && now < *until)
+            .is_some_and(|(signed, until)| now < *until && *signed == keccak256(signature))
+    }
+
+    /// Forgets those that do not count any more.
+    pub(super) fn sweep(&self, now: Timestamp) {
+        self.logins().retain(|_, (_, until)| now < *until);
+    }
+
+    fn logins(&self) -> MutexGuard<'_, HashMap<Address, (B256, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn forget(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.logins().clear();
     }
 }
 

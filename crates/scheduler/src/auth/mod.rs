@@ -21,7 +21,6 @@ use crate::clock::now;
 use crate::crash;
 use answered::Answered;
 use challenges::{Challenges, Purpose};
-pub(crate) use pace::Crowded;
 use pace::Pace;
 pub(crate) use tokens::{TokenError, Tokens};
 
@@ -165,6 +164,7 @@ impl Auth {
     /// Forgets challenges that nobody answered in time.
     pub(crate) async fn sweep(&self) -> Result<(), StoreError> {
         let expired = store::Batch::new().expire(Collection::Challenges, now());
+        self.answered.sweep(now());
         self.logins.sweep(now());
         self.logs.sweep(now());
         self.store.commit(expired).await.map(|_| ())

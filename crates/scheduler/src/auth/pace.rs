@@ -1,8 +1,8 @@
 //! Slowing down whoever is refused again and again.
 //!
 //! A Java worker whose login is answered with an error never tries again (spec scheduler-api §10), and one that reads `Retry-After`
-//! begins a loop of its own (§1.2). So nobody is told to come later: a caller that was refused often is answered later, each time
-//! after another while, and always before its patience ends. Callers that were not refused notice nothing.
+//! begins a loop of its own (§1.2). So nobody is told to come later: whoever is refused, and was often before, has to wait for the answer,
+//! each time another while, and never longer than its patience. Who is not refused is answered at once, from whatever address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +21,7 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(8);
 /// Callers that are remembered.
 const MOST_CALLERS: usize = 10_000;
-/// Callers that wait at a time. Further ones are refused unheard, so that a flood does not fill memory.
+/// Callers that wait at a time. Further ones do not, so that a flood does not fill memory.
 const MOST_WAITING: usize = 256;
 
 /// Who was refused how often.
@@ -31,10 +31,6 @@ pub(crate) struct Pace {
     waiting: Semaphore,
 }
 
-/// There are too many who have to wait.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Crowded;
-
 impl Pace {
     pub(crate) fn new() -> Self {
         Self {
@@ -43,20 +39,16 @@ impl Pace {
         }
     }
 
-    /// Waits as long as this caller has to.
-    pub(crate) async fn wait(&self, caller: IpAddr) -> Result<(), Crowded> {
-        let Some(wait) = self.owes(caller, Instant::now()) else {
-            return Ok(());
+    /// Notes that the caller is refused, and waits as long as it has to before it is told.
+    pub(crate) async fn refuse(&self, caller: IpAddr) {
+        let now = Instant::now();
+        let wait = self.owes(caller, now);
+        self.refused_at(caller, now);
+        let (Some(wait), Ok(_place)) = (wait, self.waiting.try_acquire()) else {
+            return;
         };
-        let _place = self.waiting.try_acquire().map_err(|_| Crowded)?;
-        tracing::debug!(%caller, wait_ms = wait.as_millis() as u64, "refused often; it is answered later");
+        tracing::debug!(%caller, wait_ms = wait.as_millis() as u64, "refused often; it is told later");
         tokio::time::sleep(jittered(wait)).await;
-        Ok(())
-    }
-
-    /// Notes that the caller was refused.
-    pub(crate) fn refused(&self, caller: IpAddr) {
-        self.refused_at(caller, Instant::now());
     }
 
     fn refused_at(&self, caller: IpAddr, now: Instant) {
@@ -152,9 +144,12 @@ mod tests {
         }
         let all = u32::try_from(MOST_WAITING).unwrap();
         let line = pace.waiting.acquire_many(all).await.unwrap();
-        assert_eq!(pace.wait(ann).await, Err(Crowded));
+        let began = Instant::now();
+        pace.refuse(ann).await;
+        assert!(began.elapsed() < FIRST / 2, "nobody waits in a full line");
         drop(line);
-        assert_eq!(pace.wait(ann).await, Ok(()));
+        pace.refuse(ann).await;
+        assert!(began.elapsed() >= FIRST / 2);
         for number in 0..20_000u32 {
             pace.refused_at(IpAddr::from(number.to_be_bytes()), now);
         }

@@ -13,6 +13,8 @@ use super::{Commands, Unanswered};
 
 /// Pause between two looks at a command.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Commands of a kind that the adapter is asked about at a time: it sends one or a few in a block.
+pub(crate) const AT_ONCE: usize = 32;
 /// Looks before the command counts as without an answer, and is begun again.
 const LOOKS: u32 = 25;
 
@@ -45,6 +47,12 @@ impl Commands {
         task: TaskId,
         command: &AdapterCommand,
     ) -> Result<Outcome, Unanswered> {
+        let turns = match command {
+            AdapterCommand::Initialize { .. } => &self.inner.adapter_turns.0,
+            AdapterCommand::Finalize(_) => &self.inner.adapter_turns.1,
+        };
+        // Never closed, and if it were, going on at once would do no harm.
+        let _turn = turns.acquire().await.ok();
         let mut accepted = None;
         for _ in 0..LOOKS {
             match (adapter.status(task, command).await?, accepted) {

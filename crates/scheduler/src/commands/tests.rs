@@ -57,6 +57,7 @@ async fn commands_at(node: Url, store: Arc<dyn OutboxStore>) -> Commands {
     Commands::new(Inner {
         outbox,
         adapter: None,
+        adapter_turns: (Semaphore::new(1), Semaphore::new(1)),
         enclaves: enclaves.await.unwrap(),
         hub,
         authorizer,

@@ -211,6 +211,10 @@ impl Session {
 
     /// Whether nothing more can come of it, so that it may be forgotten. Ends it where its client is not there as it should be.
     pub fn is_over(&mut self, now: Instant) -> bool {
+        if self.is_taken && self.waiting.is_empty() && self.ended.is_none() {
+            // It owes nothing yet: what comes next has its whole time.
+            self.since = now;
+        }
         let waited = now.saturating_duration_since(self.since);
         if !self.is_taken {
             return waited > ABSENCE;
@@ -309,6 +313,11 @@ mod tests {
         assert!(!slow.has_ended());
         slow.send("x".to_owned());
         assert_eq!(slow.next(now), Next::Last(Close::NOT_TAKEN.frame()));
+        let mut idle = opened(Transport::Streaming, now);
+        idle.hear();
+        assert!(!idle.is_over(now + SECOND * 100));
+        idle.send("x".to_owned());
+        assert!(!idle.is_over(now + SECOND * 101) && !idle.has_ended());
         let mut stuck = opened(Transport::Streaming, now);
         stuck.send("x".to_owned());
         assert!(!stuck.is_over(now + SLOWEST) && !stuck.has_ended());
