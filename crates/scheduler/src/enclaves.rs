@@ -25,12 +25,12 @@ use crate::preflight::StartError;
 
 /// How long it holds that a secret manager serves what it is set for.
 const HOLDS: Duration = Duration::from_secs(60);
+/// How long a service that does not is left alone: many tasks may want it at once.
+const REST: Duration = Duration::from_secs(5);
 /// Enclaves asked for at a time.
 const AT_ONCE: usize = 32;
 /// How long a secret manager may take to be told something that a task can do without.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
-/// How long a service that does not is left alone: many tasks may want it at once.
-const REST: Duration = Duration::from_secs(5);
 
 /// The secret managers.
 pub(crate) struct Enclaves {
