@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Bytes, U256};
 use alloy_sol_types::SolCall;
 use chain::{ArrayCall, GasPolicy, Hub, Intent, Joinable, NodeError, OutboxError, OutboxHandle};
 use chassis::Shutdown;
@@ -26,7 +26,6 @@ use url::Url;
 use wire::adapter::AdapterClient;
 use wire::error::ClientError;
 use wire::reach::Reach;
-use wire::result_proxy::ResultProxyClient;
 
 use crate::authorize::{Authorizer, NotAuthorized};
 use crate::crash;
@@ -34,6 +33,7 @@ use crate::enclaves::{Enclaves, NoEnclave};
 use crate::inbox::Inbox;
 
 pub(crate) mod adapter;
+mod uploaded;
 
 /// Questions put to a peer before it counts as not answering.
 const TRIES: u32 = 3;
@@ -382,70 +382,6 @@ impl Commands {
                 (Vec::new(), estimated, None)
             }
         })
-    }
-
-    /// Whether the result proxy has the task's result (spec result-proxy §11.3).
-    async fn check_uploaded(
-        &self,
-        task: TaskId,
-        proxy: Option<String>,
-        enclave_challenge: Address,
-    ) -> Result<Outcome, Unanswered> {
-        let Some(client) = self.proxy_of(task, proxy)? else {
-            return Ok(Outcome::Uploaded(false));
-        };
-        let (authorization, signature) = self
-            .inner
-            .authorizer
-            .for_the_result_proxy(task, enclave_challenge)?;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let answer = async {
-                // What a standard result is called is told to everybody. Only the proxy knows of others, and tells who may know.
-                if matches!(client.ipfs_hash(task).await, Ok(Some(_))) {
-                    return Ok(true);
-                }
-                let token = client.token(&authorization, &signature).await?;
-                client.has_result(&token, task).await
-            };
-            match answer.await {
-                Ok(there) => return Ok(Outcome::Uploaded(there)),
-                Err(error @ ClientError::Refused { .. }) => {
-                    tracing::info!(%task, %error, "nothing can be uploaded to the deal's result proxy");
-                    return Ok(Outcome::Uploaded(false));
-                }
-                Err(error) if tries >= TRIES => return Err(error.into()),
-                Err(error) => tracing::debug!(%task, %error, "the result proxy is asked again"),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// A client of the result proxy that the deal names, else of the pool's own; none when a stranger must not send us there (spec
-    /// worker S15).
-    fn proxy_of(
-        &self,
-        task: TaskId,
-        named: Option<String>,
-    ) -> Result<Option<ResultProxyClient>, ClientError> {
-        let own = &self.inner.proxy;
-        let Some(named) = named.filter(|text| !text.trim().is_empty()) else {
-            return ResultProxyClient::new(own.clone()).map(Some);
-        };
-        if let Ok(url) = Url::parse(named.trim())
-            && url.origin() == own.origin()
-        {
-            return ResultProxyClient::new(url).map(Some);
-        }
-        let reach = &self.inner.proxy_reach;
-        match reach.url(&named) {
-            Ok(url) => ResultProxyClient::of_stranger(url, reach).map(Some),
-            Err(refusal) => {
-                tracing::info!(%task, %refusal, "nothing can be uploaded to the deal's result proxy");
-                Ok(None)
-            }
-        }
     }
 
     fn underway(&self) -> std::sync::MutexGuard<'_, HashSet<CommandKey>> {
