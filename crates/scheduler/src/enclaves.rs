@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chassis::env::Kept;
+use chassis::env::{self, Kept};
 use chassis::health::{Condition, Status};
 use engine::Enclave;
 use poco::ids::TaskId;
@@ -388,10 +388,7 @@ fn told(properties: &Properties) -> Result<Told, NoUrl> {
         if text.is_empty() {
             continue;
         }
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let Some(value) = url else {
+        let Some(value) = env::url(text) else {
             let value = text.to_owned();
             return Err(NoUrl { name, value });
         };

@@ -68,11 +68,6 @@ impl AdapterClient {
         })
     }
 
-    /// Where the adapter is.
-    pub const fn base(&self) -> &Url {
-        self.peer.base()
-    }
-
     /// The adapter's version, `GET /version`.
     ///
     /// # Errors

@@ -45,11 +45,6 @@ impl RegistryClient {
         })
     }
 
-    /// Where the registry is.
-    pub const fn base(&self) -> &Url {
-        self.peer.base()
-    }
-
     /// The properties of a stack, `GET /application/{stack}[/{label}]`: an empty stack is the default one; of several labels,
     /// separated by commas, the first that is known counts.
     ///

@@ -38,11 +38,6 @@ impl SmsClient {
         })
     }
 
-    /// Where the service is.
-    pub const fn base(&self) -> &Url {
-        self.peer.base()
-    }
-
     /// The one technology that it serves, `GET /tee/framework`.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ mod watched;
 mod tests;
 
 pub use errors::{ConfigError, ConfigErrors, Noted, Warning};
+pub use parse::url;
 pub use reader::{Reader, Var};
 pub use setting::{Kept, Setting};
 pub use watched::{Seen, Watched};

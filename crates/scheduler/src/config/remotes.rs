@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chassis::env::{Kept, Noted, Reader, Secret};
+use chassis::env::{self, Kept, Noted, Reader, Secret};
 use poco::tag::TeeFramework;
 use url::Url;
 
@@ -89,9 +89,7 @@ impl RegistrySettings {
 /// A URL, also as the original's framework has it: `optional:configserver:http://…`.
 fn imported(text: &str) -> Option<Url> {
     let text = text.strip_prefix("optional:").unwrap_or(text);
-    let text = text.strip_prefix("configserver:").unwrap_or(text);
-    let url = Url::parse(text).ok()?;
-    (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    env::url(text.strip_prefix("configserver:").unwrap_or(text))
 }
 
 impl AdapterSettings {
